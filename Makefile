@@ -1,0 +1,41 @@
+# Every target works alone on a bare machine with Python 3.11 or later.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Torch first and pinned: the CPU build, without gigabytes of device libraries.
+TORCH ?= torch==2.13.0
+
+.PHONY: demo test test-slow lint types bench docs clean
+
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet $(TORCH)
+	$(BIN)/python -m pip install --quiet --editable ".[test,docs]"
+	touch $@
+
+demo: $(VENV)/installed
+	$(BIN)/python -m benchmarks.demo
+
+test: $(VENV)/installed lint types
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(VENV)/installed
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/installed
+	$(BIN)/mypy
+
+bench: $(VENV)/installed
+	$(BIN)/python -m benchmarks.optimality
+	$(BIN)/python -m benchmarks.operators
+
+docs: $(VENV)/installed
+	$(BIN)/python -m mkdocs build --strict
+
+clean:
+	rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""The Noise-Tilted Reverse Kernel on top of `whitenoise`; nothing is here yet."""

@@ -1,0 +1,35 @@
+"""Typical white Gaussian noise: confidence sets, their projections, and the whitening operator."""
+
+from . import baselines, isometries, order_statistics, reference, sets
+from .isometries import pullback
+from .projections import (
+    Certificate,
+    project,
+    project_1os,
+    project_2os,
+    project_global,
+    project_sphere,
+    project_tiles,
+)
+from .whitener import Stage, Whitener, whiten
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Certificate",
+    "Stage",
+    "Whitener",
+    "baselines",
+    "isometries",
+    "order_statistics",
+    "project",
+    "project_1os",
+    "project_2os",
+    "project_global",
+    "project_sphere",
+    "project_tiles",
+    "pullback",
+    "reference",
+    "sets",
+    "whiten",
+]

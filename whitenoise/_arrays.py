@@ -1,0 +1,125 @@
+"""Checking arrays and laying them out as batches of vectors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ._namespace import Array, Namespace, array_namespace, dtype_name, stop_gradient
+
+__all__ = ["Vectors", "as_vectors", "cast", "normalize_axis", "norm", "working"]
+
+Axis = int | Sequence[int] | None
+
+FLOATS = ("float64", "float32", "float16", "bfloat16")
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """An array seen as a batch of vectors along chosen axes.
+
+    `data` has shape ``(*batch, N)`` in the working dtype: float64 stays, everything else becomes
+    float32.
+    """
+
+    data: Array
+    xp: Namespace
+    original: Array
+    axes: tuple[int, ...]
+    shape: tuple[int, ...]
+    """Lengths of the axes that form the vector, in the order in which they are flattened."""
+
+    @property
+    def batch(self) -> tuple[int, ...]:
+        """Shape of the batch."""
+        return tuple(self.data.shape[:-1])
+
+    @property
+    def size(self) -> int:
+        """Length N of each vector."""
+        return int(self.data.shape[-1])
+
+    def restore(self, data: Array) -> Array:
+        """Bring vectors of shape ``(*batch, N)`` back to the shape and dtype of the original."""
+        xp, x = self.xp, self.original
+        order = [axis for axis in range(x.ndim) if axis not in self.axes] + list(self.axes)
+        moved = xp.reshape(data, (*self.batch, *self.shape))
+        inverse = [order.index(axis) for axis in range(x.ndim)]
+        return cast(xp.permute_dims(moved, tuple(inverse)), x.dtype, xp)
+
+
+def as_vectors(x: Array, axis: Axis = None) -> Vectors:
+    """Check `x` and flatten `axis` (all axes if None) into vectors; the other axes are the batch.
+
+    Raises
+    ------
+    TypeError
+        If `x` is not an array of a supported backend, or not real floating point.
+    ValueError
+        If `x` is empty, holds NaN or infinity, or `axis` is out of range or repeated.
+    """
+    xp = array_namespace(x)
+    data = working(x, xp)
+    axes = normalize_axis(axis, x.ndim)
+    if 0 in x.shape:
+        raise ValueError(f"x must not be empty, got shape {tuple(x.shape)}")
+    finite = xp.isfinite(data)
+    if not bool(xp.all(finite)):
+        _raise_not_finite(finite, xp)
+    others = [a for a in range(x.ndim) if a not in axes]
+    shape = tuple(int(x.shape[a]) for a in axes)
+    data = xp.permute_dims(data, (*others, *axes))
+    data = xp.reshape(data, (*(x.shape[a] for a in others), math.prod(shape)))
+    return Vectors(data=data, xp=xp, original=x, axes=axes, shape=shape)
+
+
+def working(x: Array, xp: Namespace, name: str = "x") -> Array:
+    """Return `x` in the working dtype: float64 stays, other floating dtypes become float32."""
+    kind = dtype_name(x)
+    if kind not in FLOATS:
+        raise TypeError(f"{name} must have dtype {', '.join(FLOATS)}, got {x.dtype}")
+    return x if kind in ("float64", "float32") else cast(x, xp.float32, xp)
+
+
+def cast(x: Array, dtype: object, xp: Namespace) -> Array:
+    """Return `x` with another dtype; bfloat16 of NumPy is not in the standard's `astype`."""
+    if x.dtype == dtype:
+        return x
+    return x.astype(dtype) if hasattr(x, "astype") else xp.astype(x, dtype)
+
+
+def normalize_axis(axis: Axis, ndim: int) -> tuple[int, ...]:
+    """Return `axis` as a tuple of distinct nonnegative axes; None means all."""
+    if axis is None:
+        return tuple(range(ndim))
+    axes = (axis,) if isinstance(axis, int) else tuple(axis)
+    for a in axes:
+        if not isinstance(a, int) or isinstance(a, bool) or not -ndim <= a < ndim:
+            raise ValueError(f"axis must hold integers in -{ndim}..{ndim - 1}, got {axis!r}")
+    positive = tuple(a % ndim for a in axes)
+    if not axes or len(set(positive)) < len(axes):
+        raise ValueError(f"axis must name one or more distinct axes, got {axis!r}")
+    return positive
+
+
+def norm(x: Array, xp: Namespace, *, keepdims: bool = False) -> Array:
+    """Euclidean norm along the last axis, without overflow or underflow."""
+    scale = stop_gradient(xp.max(xp.abs(x), axis=-1, keepdims=True))
+    scale = xp.where(scale > 0, scale, xp.ones_like(scale))
+    result = scale * xp.sqrt(xp.sum((x / scale) ** 2, axis=-1, keepdims=True))
+    return result if keepdims else result[..., 0]
+
+
+def _raise_not_finite(finite: Array, xp: Namespace) -> None:
+    flat = xp.reshape(finite, (-1,))
+    count = int(xp.sum(xp.astype(~flat, xp.int64)))
+    position = int(xp.argmax(xp.astype(~flat, xp.int32)))
+    index = []
+    for length in reversed(finite.shape):
+        position, rest = divmod(position, int(length))
+        index.append(rest)
+    raise ValueError(
+        f"x must be finite, got {count} NaN or infinite values, the first at index "
+        f"{tuple(reversed(index))}"
+    )

@@ -1,0 +1,192 @@
+"""Array backends: the only file that names one.
+
+Everything else in the package is written against the array API standard (2024.12) through the
+namespace that `array_namespace` returns. A backend is imported only if the caller passes one of its
+arrays, in which case it is already loaded.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace as _compat_namespace
+
+__all__ = [
+    "BACKENDS",
+    "Array",
+    "Namespace",
+    "RandomSource",
+    "array_namespace",
+    "backend_name",
+    "dtype_name",
+    "stop_gradient",
+    "to_numpy",
+]
+
+Array = Any
+Namespace = Any
+
+BACKENDS = ("numpy", "cupy", "torch", "array_api_strict")
+
+
+def backend_name(x: object) -> str | None:
+    """Name the backend of an array, or return None if it is not an array of a supported backend."""
+    if isinstance(x, np.ndarray):
+        return "numpy"
+    for name, type_name in (
+        ("torch", "Tensor"),
+        ("cupy", "ndarray"),
+        ("array_api_strict", "Array"),
+    ):
+        module = sys.modules.get(name)
+        if module is not None:
+            kind = getattr(module, type_name, None)
+            if kind is None:  # array_api_strict keeps its class in a private module
+                kind = type(module.empty(0))
+            if isinstance(x, kind):
+                return name
+    return None
+
+
+def array_namespace(x: Array, name: str = "x") -> Namespace:
+    """Return the array API namespace of `x`, or raise TypeError naming `name` and its type."""
+    backend = backend_name(x)
+    if backend is None:
+        raise TypeError(
+            f"{name} must be a NumPy, CuPy, Torch or array-api-strict array, got "
+            f"{type(x).__module__}.{type(x).__qualname__}"
+        )
+    if backend == "numpy" and type(x) not in (np.ndarray, np.memmap):
+        raise TypeError(
+            f"{name} is a {type(x).__qualname__}, whose extra meaning would be lost; pass "
+            f"numpy.asarray({name}), or .filled(...) of a masked array"
+        )
+    if backend == "torch":
+        _check_torch(x, name)
+    return _compat_namespace(x)
+
+
+def _check_torch(x: Array, name: str) -> None:
+    torch = sys.modules["torch"]
+    if torch._C._functorch.is_functorch_wrapped_tensor(x):
+        raise NotImplementedError(
+            f"{name} is inside a torch.func transform, which the data-dependent sorting does not "
+            "support; leading axes are already a batch (see axis), and gradients come from "
+            "torch.autograd"
+        )
+    if x.layout is not torch.strided or x.is_meta:
+        raise TypeError(
+            f"{name} must be a dense torch tensor with data, got layout {x.layout} on {x.device}"
+        )
+
+
+def dtype_name(x: Array) -> str:
+    """Return the dtype of `x` without its backend: ``"float32"``, ``"bfloat16"``, ..."""
+    return str(x.dtype).rpartition(".")[2]
+
+
+def stop_gradient(x: Array) -> Array:
+    """Return `x` cut off from automatic differentiation."""
+    return x.detach() if backend_name(x) == "torch" else x
+
+
+def to_numpy(x: Array) -> np.ndarray[Any, Any]:
+    """Copy an array to the host as float64, for reports."""
+    backend = backend_name(x)
+    if backend == "torch":
+        return np.asarray(x.detach().cpu().double().numpy())
+    if backend == "cupy":
+        return np.asarray(x.get(), dtype=np.float64)
+    return np.asarray(x, dtype=np.float64)
+
+
+class RandomSource:
+    """Random numbers beside an array, from whatever the caller passed as `rng`.
+
+    Parameters
+    ----------
+    rng
+        None (fresh entropy), an integer seed, a ``numpy.random.Generator``, or the generator of the
+        array's own backend (``torch.Generator`` on the same device, ``cupy.random.Generator``).
+    like
+        Array whose backend, device and dtype the numbers take.
+
+    Notes
+    -----
+    Nothing is drawn before the first request, so that an input without ties leaves the caller's
+    generator as it was. A NumPy generator beside another backend seeds a generator there.
+    """
+
+    def __init__(self, rng: Any, like: Array) -> None:
+        self._like = like
+        self._xp = array_namespace(like)
+        self._backend = backend_name(like)
+        self._rng = self._checked(rng)
+        self._native: Any = None
+
+    def uniform(self, shape: tuple[int, ...]) -> Array:
+        """Draw uniforms in [0, 1)."""
+        return self._draw("uniform", shape)
+
+    def normal(self, shape: tuple[int, ...]) -> Array:
+        """Draw standard normals."""
+        return self._draw("normal", shape)
+
+    def _checked(self, rng: Any) -> Any:
+        if rng is None or isinstance(rng, np.random.Generator):
+            return rng
+        if isinstance(rng, (int, np.integer)) and not isinstance(rng, bool):
+            if rng < 0:
+                raise ValueError(f"rng must be a seed of at least 0, got {rng}")
+            return int(rng)
+        kind = f"{type(rng).__module__}.{type(rng).__qualname__}"
+        if kind.startswith("torch.") and self._backend == "torch":
+            if rng.device != self._like.device:
+                raise ValueError(
+                    f"rng is a generator on {rng.device}, but x is on {self._like.device}"
+                )
+            return rng
+        if kind.startswith("cupy.") and self._backend == "cupy":
+            return rng
+        raise TypeError(
+            "rng must be None, an integer seed, a numpy.random.Generator or the generator of the "
+            f"backend of x ({self._backend}), got {kind}"
+        )
+
+    def _draw(self, law: str, shape: tuple[int, ...]) -> Array:
+        if self._backend == "torch":
+            return self._draw_torch(law, shape)
+        if self._native is None:
+            self._native = self._make_generator()
+        draw = self._native.standard_normal if law == "normal" else self._native.random
+        values = draw(shape, dtype=np.float64)
+        if self._backend == "cupy":
+            return values.astype(self._like.dtype)
+        xp = self._xp
+        return xp.asarray(values, dtype=self._like.dtype, device=self._like.device)
+
+    def _make_generator(self) -> Any:
+        if self._backend != "cupy":
+            return np.random.default_rng(self._rng)
+        cupy = sys.modules["cupy"]
+        if isinstance(self._rng, cupy.random.Generator):
+            return self._rng
+        return cupy.random.Generator(cupy.random.XORWOW(self._seed()))
+
+    def _draw_torch(self, law: str, shape: tuple[int, ...]) -> Array:
+        torch = sys.modules["torch"]
+        like = self._like
+        if self._native is None:
+            if isinstance(self._rng, torch.Generator):
+                self._native = self._rng
+            else:
+                self._native = torch.Generator(device=like.device).manual_seed(self._seed())
+        draw = torch.randn if law == "normal" else torch.rand
+        return draw(shape, generator=self._native, device=like.device, dtype=like.dtype)
+
+    def _seed(self) -> int:
+        if isinstance(self._rng, int):
+            return self._rng
+        return int(np.random.default_rng(self._rng).integers(2**63))

@@ -1,0 +1,268 @@
+"""The nearest doubly sorted matrix within bounds: sort, assign ranks, clip, exchange.
+
+Rows of a matrix are chunks. A matrix is in the set if, for every column of its row-sorted form,
+some assignment of ranks to rows puts every entry between the bounds of its rank. For a *given*
+assignment the nearest member is known in closed form, row by row: with R the row-sorted input,
+``low`` the running maximum along the row of the assigned lower bounds and ``high`` the reverse
+running minimum of the upper ones, it is ``clip(R, low, high)`` if ``low <= high`` everywhere, and
+there is none otherwise. So the projection is a search over assignments:
+
+1. Start from the ranks of R itself. If the plain clip comes out sorted, it attains the lower bound
+   ``|S(x) - clip(S(x))|`` (S sorts doubly and is 1-Lipschitz) and is a projection.
+2. If a row has ``low > high``, take the ranks of the clipped, re-sorted matrix, and so on. That
+   alone can cycle, so after two passes the rows in trouble are also pulled towards the middle of
+   their intervals, by a varying amount. One assignment always works, and is the last resort: the
+   same ranks in every column, since the bounds increase along both axes.
+3. Exchange neighbouring ranks between two rows of a column while that brings the result nearer.
+
+The paper's Proposition B.3 stops after the clip of step 1, which may leave the set.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ._arrays import norm
+from ._namespace import Array, Namespace, RandomSource, stop_gradient
+
+__all__ = ["TwoLevelResult", "doubly_sorted", "nearest_doubly_sorted"]
+
+_MAX_PASSES = 64
+_GOLDEN = 0.6180339887498949  # its multiples never repeat modulo 1
+
+
+class TwoLevelResult(NamedTuple):
+    """A feasible matrix, its distance, and a proved lower bound of the smallest distance."""
+
+    point: Array
+    distance: Array
+    lower_bound: Array
+
+
+class _Assignment(NamedTuple):
+    """Row-sorted matrix with the bounds that each entry was assigned; rows may be reordered."""
+
+    values: Array
+    rank: Array
+    lower: Array
+    upper: Array
+    row: Array  # index of the row in the caller's order
+
+
+def doubly_sorted(rows: Array, xp: Namespace) -> Array:
+    """Sort within rows, then within columns (Eq. 81 of the paper)."""
+    return xp.sort(xp.sort(rows, axis=-1), axis=-2)
+
+
+def nearest_doubly_sorted(
+    rows: Array,
+    lower: Array,
+    upper: Array,
+    xp: Namespace,
+    source: RandomSource,
+    *,
+    exchanges: int,
+) -> TwoLevelResult:
+    """Move `rows` to a near matrix whose doubly sorted form lies between the bounds.
+
+    Parameters
+    ----------
+    rows
+        Shape (..., M, D).
+    lower, upper
+        Shape (M, D), nondecreasing along both axes, ``lower <= upper``.
+    xp, source
+        Namespace of the arrays, and where the order of tied values comes from.
+    exchanges
+        Most rounds of rank exchanges; each costs O(M D^2).
+
+    Returns
+    -------
+    TwoLevelResult
+        A feasible `point` of the shape of `rows`; distances of the batch shape.
+    """
+    order = _row_order(stop_gradient(rows), xp, source)
+    values = xp.take_along_axis(rows, order, axis=-1)
+    start = _natural_assignment(stop_gradient(values), lower, upper, xp, source)
+    feasible = _feasible_assignment(start, lower, upper, xp)
+    bound = _distance(start, start.lower, start.upper, xp)
+    if exchanges and bool(xp.any(_distance(feasible, *_running(feasible, xp), xp) > bound)):
+        feasible = _exchange(feasible, exchanges, xp)
+    low, high = (_in_row_order(end, feasible.row, xp) for end in _running(feasible, xp))
+    point = xp.clip(values, low, high)
+    distance = _matrix_norm(stop_gradient(values - point), xp)
+    point = xp.take_along_axis(point, xp.argsort(order, axis=-1), axis=-1)
+    # The bound is proved, so a distance below it is rounding.
+    return TwoLevelResult(point, xp.maximum(distance, bound), bound)
+
+
+def _row_order(rows: Array, xp: Namespace, source: RandomSource) -> Array:
+    """Order that sorts each row, equal values in random order."""
+    order = xp.argsort(rows, axis=-1)
+    if not _has_ties(xp.take_along_axis(rows, order, axis=-1), xp):
+        return order
+    shuffle = xp.argsort(source.uniform(tuple(rows.shape)), axis=-1)
+    order = xp.argsort(xp.take_along_axis(rows, shuffle, axis=-1), axis=-1, stable=True)
+    return xp.take_along_axis(shuffle, order, axis=-1)
+
+
+def _has_ties(increasing: Array, xp: Namespace) -> bool:
+    return bool(xp.any(increasing[..., 1:] == increasing[..., :-1]))
+
+
+def _natural_assignment(
+    values: Array, lower: Array, upper: Array, xp: Namespace, source: RandomSource
+) -> _Assignment:
+    """Assign to each entry its rank within its column.
+
+    Rows with equal values are ranked in one random order common to all columns: independent orders
+    would contradict each other along a row and move the result away from the input.
+    """
+    row = xp.broadcast_to(
+        xp.arange(values.shape[-2], device=values.device)[:, None], (*values.shape[:-1], 1)
+    )
+    columns = xp.sort(values, axis=-2)
+    if bool(xp.any(columns[..., 1:, :] == columns[..., :-1, :])):
+        row = xp.argsort(source.uniform((*values.shape[:-1], 1)), axis=-2)
+        values = _take_rows(values, row, xp)
+    rank = _column_rank(values, xp)
+    return _assign(values, rank, row, lower, upper, xp)
+
+
+def _column_rank(values: Array, xp: Namespace) -> Array:
+    return xp.argsort(xp.argsort(values, axis=-2, stable=True), axis=-2)
+
+
+def _assign(
+    values: Array, rank: Array, row: Array, lower: Array, upper: Array, xp: Namespace
+) -> _Assignment:
+    assigned_lower, assigned_upper = (
+        xp.take_along_axis(xp.broadcast_to(end, values.shape), rank, axis=-2)
+        for end in (lower, upper)
+    )
+    return _Assignment(values, rank, assigned_lower, assigned_upper, row)
+
+
+def _feasible_assignment(
+    start: _Assignment, lower: Array, upper: Array, xp: Namespace
+) -> _Assignment:
+    """Change ranks until every row has a nondecreasing point between its bounds."""
+    current, clipped = start, start.values
+    for attempt in range(_MAX_PASSES + 1):
+        low, high = _running(current, xp)
+        stuck_row = xp.any(low > high, axis=-1, keepdims=True)
+        stuck = xp.any(stuck_row, axis=-2, keepdims=True)
+        if not bool(xp.any(stuck)):
+            break
+        if attempt < _MAX_PASSES:
+            clipped = xp.sort(xp.clip(clipped, current.lower, current.upper), axis=-1)
+            if attempt >= 2:
+                weight = attempt * _GOLDEN % 1
+                middle = xp.sort((current.lower + current.upper) / 2, axis=-1)
+                pulled = (1 - weight) * clipped + weight * middle
+                clipped = xp.where(stuck_row, pulled, clipped)
+            rank = _column_rank(clipped, xp)
+        else:
+            mean = xp.mean(start.values, axis=-1, keepdims=True)
+            rank = xp.broadcast_to(_column_rank(mean, xp), start.values.shape)
+        rank = xp.where(stuck, rank, current.rank)
+        current = _assign(start.values, rank, start.row, lower, upper, xp)
+    return current
+
+
+def _running(assignment: _Assignment, xp: Namespace) -> tuple[Array, Array]:
+    """Tightest bounds of a nondecreasing row between the assigned bounds."""
+    low = _running_max(assignment.lower, xp)
+    high = xp.flip(-_running_max(xp.flip(-assignment.upper, axis=-1), xp), axis=-1)
+    return low, high
+
+
+def _running_max(x: Array, xp: Namespace) -> Array:
+    """Running maximum along the last axis; the standard has none, so in log2(D) passes."""
+    shift = 1
+    while shift < x.shape[-1]:
+        later = xp.maximum(x[..., shift:], x[..., :-shift])
+        x = xp.concat([x[..., :shift], later], axis=-1)
+        shift *= 2
+    return x
+
+
+def _exchange(assignment: _Assignment, rounds: int, xp: Namespace) -> _Assignment:
+    """Swap neighbouring ranks within columns wherever that lowers the cost of the two rows."""
+    # Costs are compared, so their scale is free: divided by the largest move, they cannot overflow.
+    low, high = _running(assignment, xp)
+    move = xp.abs(assignment.values - xp.clip(assignment.values, low, high))
+    scale = xp.max(move, axis=(-2, -1), keepdims=True)
+    scale = xp.where(scale > 0, scale, xp.ones_like(scale))
+    n_rows, n_columns = assignment.values.shape[-2:]
+    for _ in range(rounds):
+        changed = False
+        for column in range(n_columns):
+            by_rank = xp.argsort(assignment.rank[..., column : column + 1], axis=-2)
+            assignment = _Assignment(*(_take_rows(part, by_rank, xp) for part in assignment))
+            for first in (0, 1):  # pairs of ranks (0, 1), (2, 3), ... then (1, 2), (3, 4), ...
+                last = first + (n_rows - first) // 2 * 2
+                if last > first:
+                    assignment, swapped = _swap_pairs(assignment, column, first, last, scale, xp)
+                    changed = changed or swapped
+        if not changed:
+            break
+    return assignment
+
+
+def _swap_pairs(
+    assignment: _Assignment, column: int, first: int, last: int, scale: Array, xp: Namespace
+) -> tuple[_Assignment, bool]:
+    """Try to exchange the ranks of rows (first, first + 1), ..., in one column."""
+    part = _Assignment(*(array[..., first:last, :] for array in assignment))
+    tried = part._replace(
+        lower=_swap_column(part.lower, column, xp),
+        upper=_swap_column(part.upper, column, xp),
+        rank=_swap_column(part.rank, column, xp),
+    )
+    before, after = (_pair_cost(a, scale, xp) for a in (part, tried))
+    # A gain must exceed rounding, or two equal arrangements could alternate.
+    margin = 1 - 64 * float(xp.finfo(before.dtype).eps)
+    better = after < before * margin
+    if not bool(xp.any(better)):
+        return assignment, False
+    better = xp.repeat(better, 2, axis=-2)
+    swapped = (
+        xp.concat([old[..., :first, :], xp.where(better, new, kept), old[..., last:, :]], axis=-2)
+        for old, new, kept in zip(assignment, tried, part, strict=True)
+    )
+    return _Assignment(*swapped), True
+
+
+def _swap_column(x: Array, column: int, xp: Namespace) -> Array:
+    pairs = xp.reshape(x, (*x.shape[:-2], -1, 2, x.shape[-1]))
+    swapped = xp.reshape(xp.flip(pairs, axis=-2), x.shape)
+    parts = [x[..., :column], swapped[..., column : column + 1], x[..., column + 1 :]]
+    return xp.concat(parts, axis=-1)
+
+
+def _pair_cost(assignment: _Assignment, scale: Array, xp: Namespace) -> Array:
+    """Squared distance of each pair of consecutive rows to its bounds, infinite if impossible."""
+    low, high = _running(assignment, xp)
+    possible = xp.all(low <= high, axis=-1, keepdims=True)
+    move = (assignment.values - xp.clip(assignment.values, low, xp.maximum(low, high))) / scale
+    cost = xp.sum(move * move, axis=-1, keepdims=True)
+    cost = xp.where(possible, cost, xp.full_like(cost, float("inf")))
+    return cost[..., 0::2, :] + cost[..., 1::2, :]
+
+
+def _take_rows(x: Array, row: Array, xp: Namespace) -> Array:
+    return xp.take_along_axis(x, xp.broadcast_to(row, x.shape), axis=-2)
+
+
+def _in_row_order(x: Array, row: Array, xp: Namespace) -> Array:
+    return _take_rows(x, xp.argsort(row, axis=-2), xp)
+
+
+def _distance(assignment: _Assignment, low: Array, high: Array, xp: Namespace) -> Array:
+    move = assignment.values - xp.clip(assignment.values, low, high)
+    return _matrix_norm(_in_row_order(move, assignment.row, xp), xp)
+
+
+def _matrix_norm(x: Array, xp: Namespace) -> Array:
+    return norm(xp.reshape(x, (*x.shape[:-2], -1)), xp)
