@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import SupportsIndex
+
+import numpy as np
 
 from ._namespace import Array, Namespace, array_namespace, dtype_name, stop_gradient
 
-__all__ = ["Vectors", "as_vectors", "cast", "normalize_axis", "norm", "working"]
+__all__ = ["Vectors", "as_integer", "as_vectors", "cast", "normalize_axis", "norm", "working"]
 
 Axis = int | Sequence[int] | None
 
@@ -93,14 +97,24 @@ def normalize_axis(axis: Axis, ndim: int) -> tuple[int, ...]:
     """Return `axis` as a tuple of distinct nonnegative axes; None means all."""
     if axis is None:
         return tuple(range(ndim))
-    axes = (axis,) if isinstance(axis, int) else tuple(axis)
-    for a in axes:
-        if not isinstance(a, int) or isinstance(a, bool) or not -ndim <= a < ndim:
-            raise ValueError(f"axis must hold integers in -{ndim}..{ndim - 1}, got {axis!r}")
+    axes = tuple(axis) if isinstance(axis, Sequence) else (axis,)
+    axes = tuple(as_integer("axis", a) for a in axes)
+    if any(not -ndim <= a < ndim for a in axes):
+        raise ValueError(f"axis must lie in -{ndim}..{ndim - 1}, got {axis!r}")
     positive = tuple(a % ndim for a in axes)
     if not axes or len(set(positive)) < len(axes):
         raise ValueError(f"axis must name one or more distinct axes, got {axis!r}")
     return positive
+
+
+def as_integer(name: str, value: object, least: int | None = None) -> int:
+    """Return `value` as an int, or raise TypeError or ValueError that names the argument."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, SupportsIndex):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    number = operator.index(value)
+    if least is not None and number < least:
+        raise ValueError(f"{name} must be at least {least}, got {number}")
+    return number
 
 
 def norm(x: Array, xp: Namespace, *, keepdims: bool = False) -> Array:

@@ -7,8 +7,10 @@ arrays, in which case it is already loaded.
 
 from __future__ import annotations
 
+import functools
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from array_api_compat import array_namespace as _compat_namespace
@@ -23,10 +25,12 @@ __all__ = [
     "dtype_name",
     "stop_gradient",
     "to_numpy",
+    "uncompiled",
 ]
 
 Array = Any
 Namespace = Any
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 BACKENDS = ("numpy", "cupy", "torch", "array_api_strict")
 
@@ -102,6 +106,22 @@ def to_numpy(x: Array) -> np.ndarray[Any, Any]:
     return np.asarray(x, dtype=np.float64)
 
 
+def uncompiled(function: Function) -> Function:
+    """Keep `function` out of ``torch.compile``, whose graphs cannot hold what depends on data.
+
+    A compiled caller stops its graph there, runs `function` as usual, and goes on.
+    """
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.compiler.is_compiling():
+            return torch.compiler.disable(function)(*args, **kwargs)
+        return function(*args, **kwargs)
+
+    return cast(Function, wrapper)
+
+
 class RandomSource:
     """Random numbers beside an array, from whatever the caller passed as `rng`.
 
@@ -141,18 +161,18 @@ class RandomSource:
             if rng < 0:
                 raise ValueError(f"rng must be a seed of at least 0, got {rng}")
             return int(rng)
-        kind = f"{type(rng).__module__}.{type(rng).__qualname__}"
-        if kind.startswith("torch.") and self._backend == "torch":
+        if self._backend == "torch" and isinstance(rng, sys.modules["torch"].Generator):
             if rng.device != self._like.device:
                 raise ValueError(
                     f"rng is a generator on {rng.device}, but x is on {self._like.device}"
                 )
             return rng
-        if kind.startswith("cupy.") and self._backend == "cupy":
+        if self._backend == "cupy" and isinstance(rng, sys.modules["cupy"].random.Generator):
             return rng
         raise TypeError(
             "rng must be None, an integer seed, a numpy.random.Generator or the generator of the "
-            f"backend of x ({self._backend}), got {kind}"
+            f"backend of x ({self._backend}), got {type(rng).__module__}.{type(rng).__qualname__} "
+            f"{rng!r}"
         )
 
     def _draw(self, law: str, shape: tuple[int, ...]) -> Array:

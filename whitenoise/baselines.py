@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ._arrays import Axis, as_vectors
-from ._namespace import Array, Namespace, RandomSource
+from ._namespace import Array, Namespace, RandomSource, uncompiled
 from .projections import project_sphere as sphere
 
 __all__ = ["identity", "mpgr_penalty", "sphere", "wgnc"]
@@ -17,6 +17,7 @@ _BLOCK = 16  # frequencies per block, in both methods below
 _MEAN_MODULUS = math.sqrt(math.pi) / 2  # of a complex normal with E|y|^2 = 1
 
 
+@uncompiled
 def identity(x: Array) -> Array:
     """Return `x` as it is: no whitening (Eq. 114 of the paper).
 
@@ -30,6 +31,7 @@ def identity(x: Array) -> Array:
     return x
 
 
+@uncompiled
 def wgnc(x: Array, *, axis: Axis = None, rng: Any = None) -> Array:
     """White Gaussian noise constraints: fix two norms of every block of 16 frequencies.
 
@@ -133,6 +135,7 @@ def _typical_moduli(modulus: Array, xp: Namespace) -> Array:
     return _MEAN_MODULUS * b * excess / xp.sum(excess, axis=-1, keepdims=True)
 
 
+@uncompiled
 def mpgr_penalty(
     x: Array, *, axis: Axis = None, rng: Any = None, return_gradient: bool = False
 ) -> Any:

@@ -80,7 +80,7 @@ def crossing_probability(lower: FloatArray, upper: FloatArray) -> float:
     # From each exit, the process must still end with n counts.
     log_finish = special.xlogy(missing, rate) - rate - log_factorial[missing]
     log_total = n * np.log(n) - n - log_factorial[n]
-    return float(np.sum(gone * np.exp(log_finish - log_total)))
+    return min(float(np.sum(gone * np.exp(log_finish - log_total))), 1.0)
 
 
 def one_level_violation(size: int, alpha: float) -> float:
@@ -111,7 +111,7 @@ def one_level_violation(size: int, alpha: float) -> float:
     """
     if size <= EXACT_LIMIT:
         return _exact_violation(size, alpha)
-    near, far = (-np.log1p(-_exact_violation(n, alpha)) for n in (EXACT_LIMIT // 4, EXACT_LIMIT))
+    near, far = (_exit_rate(_exact_violation(n, alpha)) for n in (EXACT_LIMIT // 4, EXACT_LIMIT))
     rate = far + (far - near) * np.log(size / EXACT_LIMIT) / np.log(4)
     return float(-np.expm1(-rate))
 
@@ -127,8 +127,8 @@ def two_level_violation(n_chunks: int, chunk_size: int, alpha: float) -> float:
     """
     if n_chunks == 1:
         return one_level_violation(chunk_size, alpha)
-    one = one_level_violation(n_chunks, alpha)
-    return float(-np.expm1(_effective_columns(n_chunks, chunk_size, alpha) * np.log1p(-one)))
+    rate = _exit_rate(one_level_violation(n_chunks, alpha))
+    return float(-np.expm1(-_effective_columns(n_chunks, chunk_size, alpha) * rate))
 
 
 @lru_cache(maxsize=1024)
@@ -165,10 +165,7 @@ def simultaneous_alpha(n_chunks: int, chunk_size: int, alpha: float) -> float:
 
     def excess(log_tail: float) -> float:
         violation = two_level_violation(n_chunks, chunk_size, float(np.exp(log_tail)))
-        violation = min(
-            violation, 1 - 2.0**-53
-        )  # certain exits saturate the upper end of the search
-        return float(np.log(-np.log1p(-violation)) - np.log(-np.log1p(-alpha)))
+        return float(np.log(_exit_rate(violation)) - np.log(-np.log1p(-alpha)))
 
     # Between the union bound and a single interval.
     low, high = np.log(alpha / count) - 1, np.log(alpha)
@@ -180,6 +177,11 @@ def _exact_violation(size: int, alpha: float) -> float:
     rank = np.arange(1.0, size + 1)
     score = beta_score(np.asarray(special.ndtri(alpha / 2)), rank, size + 1 - rank)
     return crossing_probability(special.ndtr(score), special.ndtr(-score[::-1]))
+
+
+def _exit_rate(violation: float) -> float:
+    """Minus the log of the coverage; a coverage below one rounding counts as one rounding."""
+    return float(-np.log1p(-min(violation, 1 - 2.0**-53)))
 
 
 def _effective_columns(n_chunks: int, chunk_size: int, alpha: float) -> float:

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import Axis, as_vectors, cast, normalize_axis, working
-from ._namespace import Array, Namespace, array_namespace
+from ._arrays import Axis, as_integer, as_vectors, normalize_axis
+from ._namespace import Array, Namespace, array_namespace, uncompiled
 
 __all__ = [
     "Adjoint",
@@ -76,13 +76,14 @@ class Isometry(ABC):
         if self.size is not None and size != self.size:
             raise ValueError(f"{self!r} takes vectors of length {self.size}, got {size}")
 
+    @uncompiled
     def _checked(self, x: Array, transform: Callable[[Array, Namespace], Array]) -> Array:
-        xp = array_namespace(x)
-        data = working(x, xp)
-        if x.ndim == 0 or x.shape[-1] == 0:
-            raise ValueError(f"x must have a last axis of length 1 or more, got shape {x.shape}")
-        self.check_size(int(x.shape[-1]))
-        return cast(transform(data, xp), x.dtype, xp)
+        array_namespace(x)
+        if x.ndim == 0:
+            raise ValueError("x must have a last axis to transform, got shape ()")
+        vectors = as_vectors(x, -1)
+        self.check_size(vectors.size)
+        return vectors.restore(transform(vectors.data, vectors.xp))
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,8 @@ class Composition(Isometry):
     """
 
     def __init__(self, *factors: Isometry) -> None:
+        if not all(isinstance(f, Isometry) for f in factors):
+            raise TypeError(f"factors must be isometries, got {factors!r}")
         sizes = {f.size for f in factors} - {None}
         if not factors or len(sizes) > 1:
             raise ValueError(f"factors must be one or more isometries of one size, got {factors!r}")
@@ -199,9 +202,9 @@ class _OnGrid(Isometry):
     """An isometry of vectors that are grids of a given `shape`."""
 
     def __init__(self, shape: tuple[int, ...], axes: Axis = None) -> None:
-        self.shape = tuple(int(n) for n in shape)
-        if not self.shape or min(self.shape) < 1:
-            raise ValueError(f"shape must hold lengths of at least 1, got {shape!r}")
+        self.shape = tuple(as_integer("shape", n, least=1) for n in shape)
+        if not self.shape:
+            raise ValueError(f"shape must hold one or more lengths, got {shape!r}")
         self.axes = normalize_axis(axes, len(self.shape))
         self.size = math.prod(self.shape)
 
@@ -283,7 +286,8 @@ class Cosine(_OnGrid):
         super().__init__(shape, axes)
         self.block = block
         if block is not None:
-            uneven = [self.shape[a] for a in self.axes if block < 1 or self.shape[a] % block]
+            as_integer("block", block, least=1)
+            uneven = [self.shape[a] for a in self.axes if self.shape[a] % block]
             if uneven:
                 raise ValueError(f"block must divide the axes it cuts, got {block} for {uneven}")
 
@@ -342,10 +346,9 @@ class Butterfly(Isometry):
     tile_size: int | None = None
 
     def __post_init__(self) -> None:
-        if self.repeats < 0:
-            raise ValueError(f"repeats must be at least 0, got {self.repeats}")
-        if self.tile_size is not None and self.tile_size < 1:
-            raise ValueError(f"tile_size must be at least 1, got {self.tile_size}")
+        as_integer("repeats", self.repeats, least=0)
+        if self.tile_size is not None:
+            as_integer("tile_size", self.tile_size, least=1)
 
     def apply(self, x: Array, xp: Namespace) -> Array:
         return self._on_tiles(x, _butterfly, xp)
@@ -391,8 +394,10 @@ class Permutation(Isometry):
     def __init__(self, order: Any) -> None:
         self.order = np.asarray(order)
         self.size = self.order.size
-        if self.order.ndim != 1 or not np.array_equal(np.sort(self.order), np.arange(self.size)):
-            raise ValueError("order must hold each of 0..N-1 once")
+        if self.order.ndim != 1 or self.order.dtype.kind not in "iu":
+            raise TypeError(f"order must be one sequence of integers, got {order!r}")
+        if not np.array_equal(np.sort(self.order), np.arange(self.size)):
+            raise ValueError(f"order must hold each of 0..{self.size - 1} once, got {order!r}")
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(size={self.size})"
@@ -534,6 +539,7 @@ def pullback(projection: Callable[..., Any], isometry: Isometry) -> Callable[...
     True
     """
 
+    @uncompiled
     def projected(
         x: Array, *, axis: Axis = None, return_certificate: bool = False, **options: Any
     ) -> Any:

@@ -136,7 +136,7 @@ class Global(ConfidenceSet):
         """Ends of the interval as 0-d arrays beside `vectors`."""
         size = int(vectors.shape[-1])
         interval = global_interval(self.confidence_level, size=size, simultaneous=self.simultaneous)
-        return _beside(interval, vectors, xp)
+        return _beside(interval, self.confidence_level, vectors, xp)
 
     def gap(self, vectors: Array, xp: Namespace) -> Array:
         lower, upper = self.bounds(vectors, xp)
@@ -189,7 +189,7 @@ class TwoLevel(ConfidenceSet):
             )
 
         key = (self, n_chunks, law, backend_name(vectors), dtype_name(vectors), vectors.device)
-        return _cached_beside(key, interval, vectors, xp)
+        return _cached_beside(key, interval, self.confidence_level, vectors, xp)
 
     def gap(self, vectors: Array, xp: Namespace) -> Array:
         return doubly_sorted_gap(vectors, self, _STANDARD_NORMAL, xp)
@@ -278,6 +278,7 @@ class Tiles(ConfidenceSet):
         _check_divides("tile_size", self.tile_size, size)
         if self.tile_size < 2 and "energy" in self.statistics:
             raise ValueError("tile_size must be at least 2 for the energy, got 1")
+        global_interval(self.confidence_level)  # before its root is taken
         self._typical.check_size(size // self.tile_size)
 
     @property
@@ -371,21 +372,35 @@ def _check_divides(name: str, part: int, size: int) -> None:
         )
 
 
-def _beside(interval: Interval, like: Array, xp: Namespace) -> tuple[Array, Array]:
+def _beside(
+    interval: Interval, confidence_level: float, like: Array, xp: Namespace
+) -> tuple[Array, Array]:
     """Bring bounds to the dtype and device of `like`, rounded into the interval."""
     dtype = np.dtype(dtype_name(like))
     lower, upper = (np.asarray(end).astype(dtype) for end in interval)
     inf = dtype.type(np.inf)
     lower = np.where(lower < interval.lower, np.nextafter(lower, inf), lower)
     upper = np.where(upper > interval.upper, np.nextafter(upper, -inf), upper)
+    if np.any(lower > upper):
+        raise ValueError(
+            f"confidence_level={confidence_level!r} is too small: some interval holds no {dtype} "
+            "value"
+        )
     return tuple(xp.asarray(end, device=like.device) for end in (lower, upper))
 
 
 def _cached_beside(
-    key: tuple[Any, ...], interval: Callable[[], Interval], like: Array, xp: Namespace
+    key: tuple[Any, ...],
+    interval: Callable[[], Interval],
+    confidence_level: float,
+    like: Array,
+    xp: Namespace,
 ) -> tuple[Array, Array]:
     def size(ends: tuple[Array, Array]) -> int:
         return 16 * int(np.prod(ends[0].shape))
 
-    bounds: tuple[Array, Array] = _BOUNDS.get(key, lambda: _beside(interval(), like, xp), size)
+    def make() -> tuple[Array, Array]:
+        return _beside(interval(), confidence_level, like, xp)
+
+    bounds: tuple[Array, Array] = _BOUNDS.get(key, make, size)
     return bounds

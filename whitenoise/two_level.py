@@ -13,7 +13,8 @@ there is none otherwise. So the projection is a search over assignments:
    alone can cycle, so after two passes the rows in trouble are also pulled towards the middle of
    their intervals, by a varying amount. One assignment always works, and is the last resort: the
    same ranks in every column, since the bounds increase along both axes.
-3. Exchange neighbouring ranks between two rows of a column while that brings the result nearer.
+3. Exchange neighbouring ranks between two rows, in one column or on one side of it, while that
+   brings the result nearer.
 
 The paper's Proposition B.3 stops after the clip of step 1, which may leave the set.
 """
@@ -188,37 +189,52 @@ def _running_max(x: Array, xp: Namespace) -> Array:
 
 
 def _exchange(assignment: _Assignment, rounds: int, xp: Namespace) -> _Assignment:
-    """Swap neighbouring ranks within columns wherever that lowers the cost of the two rows."""
+    """Swap ranks that neighbour in a column wherever that lowers the cost of the two rows.
+
+    The rounds take turns: the two rows swap their ranks in that column alone, in all columns up to
+    it, in all from it on. The wider swaps repair a row that is assigned high on one side and low on
+    the other.
+    """
     # Costs are compared, so their scale is free: divided by the largest move, they cannot overflow.
     low, high = _running(assignment, xp)
     move = xp.abs(assignment.values - xp.clip(assignment.values, low, high))
     scale = xp.max(move, axis=(-2, -1), keepdims=True)
     scale = xp.where(scale > 0, scale, xp.ones_like(scale))
     n_rows, n_columns = assignment.values.shape[-2:]
-    for _ in range(rounds):
+    quiet = 0
+    for turn in range(rounds):
         changed = False
         for column in range(n_columns):
+            spans = (column, column + 1), (0, column + 1), (column, n_columns)
             by_rank = xp.argsort(assignment.rank[..., column : column + 1], axis=-2)
             assignment = _Assignment(*(_take_rows(part, by_rank, xp) for part in assignment))
             for first in (0, 1):  # pairs of ranks (0, 1), (2, 3), ... then (1, 2), (3, 4), ...
                 last = first + (n_rows - first) // 2 * 2
                 if last > first:
-                    assignment, swapped = _swap_pairs(assignment, column, first, last, scale, xp)
+                    assignment, swapped = _swap_pairs(
+                        assignment, spans[turn % 3], first, last, scale, xp
+                    )
                     changed = changed or swapped
-        if not changed:
+        quiet = 0 if changed else quiet + 1
+        if quiet == 3:
             break
     return assignment
 
 
 def _swap_pairs(
-    assignment: _Assignment, column: int, first: int, last: int, scale: Array, xp: Namespace
+    assignment: _Assignment,
+    span: tuple[int, int],
+    first: int,
+    last: int,
+    scale: Array,
+    xp: Namespace,
 ) -> tuple[_Assignment, bool]:
-    """Try to exchange the ranks of rows (first, first + 1), ..., in one column."""
+    """Try to exchange the ranks of rows (first, first + 1), ..., in a span of columns."""
     part = _Assignment(*(array[..., first:last, :] for array in assignment))
     tried = part._replace(
-        lower=_swap_column(part.lower, column, xp),
-        upper=_swap_column(part.upper, column, xp),
-        rank=_swap_column(part.rank, column, xp),
+        lower=_swap_columns(part.lower, span, xp),
+        upper=_swap_columns(part.upper, span, xp),
+        rank=_swap_columns(part.rank, span, xp),
     )
     before, after = (_pair_cost(a, scale, xp) for a in (part, tried))
     # A gain must exceed rounding, or two equal arrangements could alternate.
@@ -234,10 +250,11 @@ def _swap_pairs(
     return _Assignment(*swapped), True
 
 
-def _swap_column(x: Array, column: int, xp: Namespace) -> Array:
+def _swap_columns(x: Array, span: tuple[int, int], xp: Namespace) -> Array:
+    start, stop = span
     pairs = xp.reshape(x, (*x.shape[:-2], -1, 2, x.shape[-1]))
     swapped = xp.reshape(xp.flip(pairs, axis=-2), x.shape)
-    parts = [x[..., :column], swapped[..., column : column + 1], x[..., column + 1 :]]
+    parts = [x[..., :start], swapped[..., start:stop], x[..., stop:]]
     return xp.concat(parts, axis=-1)
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import Axis, as_vectors, norm
-from ._namespace import Array, Namespace, RandomSource, stop_gradient
+from ._arrays import Axis, as_integer, as_vectors, norm
+from ._namespace import Array, Namespace, RandomSource, stop_gradient, uncompiled
 from .isometries import Butterfly, Identity, Isometry, RealFourier, pulled_back
 from .projections import nearest
 from .sets import DEFAULT_LEVEL, ConfidenceSet, Tiles, TwoLevel, report
@@ -261,10 +261,11 @@ class Whitener:
         sweeps: int | str | None = None,
         refine: int = 0,
     ) -> None:
-        self.shape = (shape,) if isinstance(shape, int) else tuple(int(n) for n in shape)
+        lengths = shape if isinstance(shape, Sequence) else (shape,)
+        self.shape = tuple(as_integer("shape", n, least=1) for n in lengths)
+        if not self.shape:
+            raise ValueError(f"shape must hold one or more lengths, got {shape!r}")
         self.size = math.prod(self.shape)
-        if not self.shape or self.size < 1:
-            raise ValueError(f"shape must hold lengths of at least 1, got {self.shape}")
         if stages is None:
             level = DEFAULT_LEVEL if confidence_level is None else confidence_level
             self.stages = preset_stages(preset, self.size, level)
@@ -273,15 +274,15 @@ class Whitener:
             if confidence_level is not None:
                 raise ValueError("confidence_level belongs to the stages when stages are given")
             self.stages = tuple(_as_stage(stage) for stage in stages)
+            if not self.stages:
+                raise ValueError("stages must hold one or more stages, got none")
             sweeps = 1 if sweeps is None else sweeps
         for stage in self.stages:
             stage.check_size(self.size)
-        if sweeps != "converge" and not (isinstance(sweeps, int) and sweeps >= 1):
-            raise ValueError(f"sweeps must be 'converge' or at least 1, got {sweeps!r}")
-        if not isinstance(refine, int) or refine < 0:
-            raise ValueError(f"refine must be an integer of at least 0, got {refine!r}")
-        self.sweeps = sweeps
-        self.refine = refine
+        if isinstance(sweeps, str) and sweeps != "converge":
+            raise ValueError(f"sweeps must be a number or 'converge', got {sweeps!r}")
+        self.sweeps = sweeps if isinstance(sweeps, str) else as_integer("sweeps", sweeps, least=1)
+        self.refine = as_integer("refine", refine, least=0)
 
     def __repr__(self) -> str:
         return (
@@ -289,6 +290,7 @@ class Whitener:
             f"refine={self.refine})"
         )
 
+    @uncompiled
     def __call__(self, x: Array, *, rng: Any = None, return_certificate: bool = False) -> Any:
         """Whiten `x`.
 
@@ -365,6 +367,7 @@ class Whitener:
         return y, self.refine + sweeps, converged
 
 
+@uncompiled
 def whiten(
     x: Array,
     *,
