@@ -59,11 +59,11 @@ def main() -> None:
             cosine, distance, inside, farthest = summary(x, y, stages)
             table.append(
                 f"| {name} | {label} | {cosine:.6f} | {distance:.2f} | "
-                f"{inside}/{len(stages)} | {farthest:.2g} |"
+                f"{inside}/{len(stages)} | {farthest:.3g} |"
             )
             lines[label] = (
                 f"cosine {cosine:.4f}, moved {distance:.1f}",
-                f"inside {inside} of {len(stages)} sets, farthest {farthest:.2g} away",
+                f"inside {inside} of {len(stages)} sets, farthest {farthest:.3g} away",
             )
         if name in SHOWN:
             rows[name], captions[name] = results, lines

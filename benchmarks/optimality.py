@@ -143,7 +143,7 @@ def small_table(cases, seed):
         for name, parts in pooled.items():
             infeasible, ratio = (np.concatenate(part) for part in zip(*parts, strict=True))
             lines.append(
-                f"| {shape[0]}×{shape[1]} | {name} | {infeasible.mean():.2%} | {ratio.max():.4f} "
+                f"| {shape[0]}x{shape[1]} | {name} | {infeasible.mean():.2%} | {ratio.max():.4f} "
                 f"| {ratio.mean():.5f} | {np.mean(ratio < 1 + 1e-9):.2%} | {ratio.size} |"
             )
     return lines
@@ -171,9 +171,9 @@ def large_table(seed):
                 plain = distance(x, ours(x, level, 0)) / bound
             searched = distance(x, ours(x, level, 10)) / bound
             lines.append(
-                f"| {shape[0]}×{shape[1]} | {level} | {kind} "
+                f"| {shape[0]}x{shape[1]} | {level} | {kind} "
                 f"| {passes[0] if reached else f'> {LIMIT}'} | {assign.call_count} "
-                f"| {f'{repeated:.4f}' if reached else '–'} | {plain:.4f} | {searched:.4f} |"
+                f"| {f'{repeated:.4f}' if reached else 'never'} | {plain:.4f} | {searched:.4f} |"
             )
     return lines
 

@@ -11,7 +11,6 @@ import errno
 import importlib
 import os
 import secrets
-import shutil
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -125,14 +124,16 @@ class Output:
         self._format = _FORMATS[target.suffix]
         self._contents = contents
         if not self._format.container and len(contents.arrays) != 1:
-            raise FileError(f"{target}: holds one array, but there are {len(contents.arrays)}")
+            raise FileError(
+                f"{target}: {target.suffix} holds one array, but there are {len(contents.arrays)}"
+            )
         for name, array in contents.arrays.items():
             try:
                 self._format.convert(array[:0] if array.ndim else array)
             except (TypeError, RuntimeError) as error:
+                of = f" (array {name!r})" if contents.named else ""
                 raise FileError(
-                    f"{target}: {target.suffix} cannot hold array {name!r} of dtype "
-                    f"{dtype_name(array)}"
+                    f"{target}: {target.suffix} cannot hold dtype {dtype_name(array)}{of}"
                 ) from error
 
     def empty_like(self, array: Array) -> Array:
@@ -161,9 +162,9 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = final.with_name(f".{final.name}.{secrets.token_hex(4)}.tmp")
     try:
         temporary.touch(exist_ok=False)
-        if final.exists():
-            shutil.copymode(final, temporary)
+        permissions = (final if final.exists() else temporary).stat().st_mode
         yield temporary
+        temporary.chmod(permissions)  # safetensors makes files that only their owner can read
         os.replace(temporary, final)
     except OSError as error:
         raise FileError(f"{path}: {error.strerror or error}") from error

@@ -1,6 +1,10 @@
 """The command line: ``whitenoise whiten IN OUT``.
 
 Exit codes: 0 done, 1 the data or files are at fault, 2 the command line is, 130 interrupted.
+
+With ``--seed S`` an array gets ``numpy.random.default_rng(S)``, vector i of a batch
+``default_rng([S, i])``; in a container the CRC-32 of the array's name stands after S. The result
+depends neither on the order of the arrays nor on the piece of a batch in which a vector is read.
 """
 
 from __future__ import annotations
@@ -36,6 +40,7 @@ class Command(NamedTuple):
     """A subcommand: what it is for, the arguments it takes, what it does with them."""
 
     summary: str
+    usage: str
     add_arguments: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], None]
 
@@ -88,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
         subparser = commands.add_parser(
             name,
             help=command.summary,
+            usage=f"whitenoise {name} {command.usage}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
@@ -173,8 +179,8 @@ def _add_whiten_arguments(parser: argparse.ArgumentParser) -> None:
         "--seed",
         type=_whole_number,
         metavar="S",
-        help="seed of the random numbers that break ties, for a repeatable result; vector i of a "
-        "batch gets numpy.random.default_rng([S, i]) (default: differs from run to run)",
+        help="seed of the random numbers that break ties, for a repeatable result "
+        "(default: differs from run to run)",
     )
     add("--key", metavar="NAME", help="whiten only this array of a file of several")
     add("--quiet", action="store_true", help="print nothing but errors")
@@ -216,6 +222,7 @@ class _Task:
     """One array to whiten: `vectors` are the items of a batch, or the only one."""
 
     name: str
+    where: str
     array: Array
     axes: tuple[int, ...]
 
@@ -283,10 +290,11 @@ def _tasks(contents: _files.ArrayFile, options: argparse.Namespace) -> dict[str,
         if 0 in array.shape:
             raise DataError(f"{where} is empty, its shape is {tuple(array.shape)}")
         try:
+            array_namespace(array)  # refuses tensors that are not dense
             axes = normalize_axis(options.axis, array.ndim)
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             raise DataError(f"{where} of shape {tuple(array.shape)}: {error}") from error
-        tasks[key] = _Task(key if contents.named else path.name, array, axes)
+        tasks[key] = _Task(key if contents.named else path.name, where, array, axes)
     return tasks
 
 
@@ -315,8 +323,8 @@ def _whiten_array(
         try:
             whitened = operator(vector, rng=rng, return_certificate=not options.quiet)
         except (TypeError, ValueError, NotImplementedError) as error:
-            where = f"vector {index} of " if task.batch else ""
-            raise DataError(f"{options.source}: {where}{task.name}: {error}") from error
+            vector_index = f", vector {index}" if task.batch else ""
+            raise DataError(f"{task.where}{vector_index}: {error}") from error
         if not options.quiet:
             whitened, certificate = whitened
             worst = certificate if worst is None else _worse(worst, certificate)
@@ -359,6 +367,8 @@ def _progress(total: int, quiet: bool) -> Iterator[Callable[[], object]]:
 
 
 COMMANDS = {
-    "whiten": Command("make arrays typical white noise", _add_whiten_arguments, _whiten),
+    "whiten": Command(
+        "make arrays typical white noise", "IN OUT [options]", _add_whiten_arguments, _whiten
+    ),
 }
 """Subcommands by name."""

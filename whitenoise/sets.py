@@ -188,7 +188,7 @@ class TwoLevel(ConfidenceSet):
                 reference=law,
             )
 
-        key = (self, n_chunks, law, backend_name(vectors), dtype_name(vectors), vectors.device)
+        key = (self, n_chunks, law, backend_name(vectors), dtype_name(vectors), str(vectors.device))
         return _cached_beside(key, interval, self.confidence_level, vectors, xp)
 
     def gap(self, vectors: Array, xp: Namespace) -> Array:

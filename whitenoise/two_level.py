@@ -130,8 +130,15 @@ def _natural_assignment(
     return _assign(values, rank, row, lower, upper, xp)
 
 
-def _column_rank(values: Array, xp: Namespace) -> Array:
-    return xp.argsort(xp.argsort(values, axis=-2, stable=True), axis=-2)
+def _column_rank(values: Array, xp: Namespace, ties: Array | None = None) -> Array:
+    """Rank of each entry within its column; equal ones in the order of `ties`, or of the rows."""
+    if ties is None:
+        order = xp.argsort(values, axis=-2, stable=True)
+    else:
+        first = xp.argsort(ties, axis=-2)
+        order = xp.argsort(xp.take_along_axis(values, first, axis=-2), axis=-2, stable=True)
+        order = xp.take_along_axis(first, order, axis=-2)
+    return xp.argsort(order, axis=-2)
 
 
 def _assign(
@@ -162,7 +169,7 @@ def _feasible_assignment(
                 middle = xp.sort((current.lower + current.upper) / 2, axis=-1)
                 pulled = (1 - weight) * clipped + weight * middle
                 clipped = xp.where(stuck_row, pulled, clipped)
-            rank = _column_rank(clipped, xp)
+            rank = _column_rank(clipped, xp, ties=start.rank)
         else:
             mean = xp.mean(start.values, axis=-1, keepdims=True)
             rank = xp.broadcast_to(_column_rank(mean, xp), start.values.shape)
@@ -200,54 +207,60 @@ def _exchange(assignment: _Assignment, rounds: int, xp: Namespace) -> _Assignmen
     move = xp.abs(assignment.values - xp.clip(assignment.values, low, high))
     scale = xp.max(move, axis=(-2, -1), keepdims=True)
     scale = xp.where(scale > 0, scale, xp.ones_like(scale))
+    cost = _row_cost(assignment, scale, xp)
     n_rows, n_columns = assignment.values.shape[-2:]
     quiet = 0
     for turn in range(rounds):
         changed = False
         for column in range(n_columns):
-            spans = (column, column + 1), (0, column + 1), (column, n_columns)
+            span = ((column, column + 1), (0, column + 1), (column, n_columns))[turn % 3]
             by_rank = xp.argsort(assignment.rank[..., column : column + 1], axis=-2)
             assignment = _Assignment(*(_take_rows(part, by_rank, xp) for part in assignment))
+            cost = _take_rows(cost, by_rank, xp)
             for first in (0, 1):  # pairs of ranks (0, 1), (2, 3), ... then (1, 2), (3, 4), ...
-                last = first + (n_rows - first) // 2 * 2
-                if last > first:
-                    assignment, swapped = _swap_pairs(
-                        assignment, spans[turn % 3], first, last, scale, xp
-                    )
-                    changed = changed or swapped
+                rows = slice(first, first + (n_rows - first) // 2 * 2)
+                if rows.stop > first:
+                    tried = _swapped(assignment, rows, span, xp)
+                    tried_cost = _row_cost(tried, scale, xp)
+                    better = _gains(cost[..., rows, :], tried_cost, xp)
+                    if bool(xp.any(better)):
+                        changed = True
+                        assignment = _Assignment(
+                            *(
+                                _replace_rows(old, rows, better, new, xp)
+                                for old, new in zip(assignment, tried, strict=True)
+                            )
+                        )
+                        cost = _replace_rows(cost, rows, better, tried_cost, xp)
         quiet = 0 if changed else quiet + 1
         if quiet == 3:
             break
     return assignment
 
 
-def _swap_pairs(
-    assignment: _Assignment,
-    span: tuple[int, int],
-    first: int,
-    last: int,
-    scale: Array,
-    xp: Namespace,
-) -> tuple[_Assignment, bool]:
-    """Try to exchange the ranks of rows (first, first + 1), ..., in a span of columns."""
-    part = _Assignment(*(array[..., first:last, :] for array in assignment))
-    tried = part._replace(
+def _swapped(
+    assignment: _Assignment, rows: slice, span: tuple[int, int], xp: Namespace
+) -> _Assignment:
+    """The given rows, the two of each pair having exchanged their ranks in a span of columns."""
+    part = _Assignment(*(array[..., rows, :] for array in assignment))
+    return part._replace(
         lower=_swap_columns(part.lower, span, xp),
         upper=_swap_columns(part.upper, span, xp),
         rank=_swap_columns(part.rank, span, xp),
     )
-    before, after = (_pair_cost(a, scale, xp) for a in (part, tried))
+
+
+def _gains(before: Array, after: Array, xp: Namespace) -> Array:
+    """Whether each pair of rows costs less after, as a flag for each of its rows."""
+    before, after = (cost[..., 0::2, :] + cost[..., 1::2, :] for cost in (before, after))
     # A gain must exceed rounding, or two equal arrangements could alternate.
     margin = 1 - 64 * float(xp.finfo(before.dtype).eps)
-    better = after < before * margin
-    if not bool(xp.any(better)):
-        return assignment, False
-    better = xp.repeat(better, 2, axis=-2)
-    swapped = (
-        xp.concat([old[..., :first, :], xp.where(better, new, kept), old[..., last:, :]], axis=-2)
-        for old, new, kept in zip(assignment, tried, part, strict=True)
-    )
-    return _Assignment(*swapped), True
+    return xp.repeat(after < before * margin, 2, axis=-2)
+
+
+def _replace_rows(old: Array, rows: slice, where: Array, new: Array, xp: Namespace) -> Array:
+    replaced = xp.where(where, new, old[..., rows, :])
+    return xp.concat([old[..., : rows.start, :], replaced, old[..., rows.stop :, :]], axis=-2)
 
 
 def _swap_columns(x: Array, span: tuple[int, int], xp: Namespace) -> Array:
@@ -258,14 +271,13 @@ def _swap_columns(x: Array, span: tuple[int, int], xp: Namespace) -> Array:
     return xp.concat(parts, axis=-1)
 
 
-def _pair_cost(assignment: _Assignment, scale: Array, xp: Namespace) -> Array:
-    """Squared distance of each pair of consecutive rows to its bounds, infinite if impossible."""
+def _row_cost(assignment: _Assignment, scale: Array, xp: Namespace) -> Array:
+    """Squared distance of each row to its bounds, infinite if they contradict each other."""
     low, high = _running(assignment, xp)
     possible = xp.all(low <= high, axis=-1, keepdims=True)
     move = (assignment.values - xp.clip(assignment.values, low, xp.maximum(low, high))) / scale
     cost = xp.sum(move * move, axis=-1, keepdims=True)
-    cost = xp.where(possible, cost, xp.full_like(cost, float("inf")))
-    return cost[..., 0::2, :] + cost[..., 1::2, :]
+    return xp.where(possible, cost, xp.full_like(cost, float("inf")))
 
 
 def _take_rows(x: Array, row: Array, xp: Namespace) -> Array:

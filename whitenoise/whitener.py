@@ -301,7 +301,9 @@ class Whitener:
             independent.
         rng
             Breaks ties and replaces constant tiles: None (fresh entropy), a seed, a
-            ``numpy.random.Generator``, or a generator of the array's backend.
+            ``numpy.random.Generator``, or a generator of the array's backend. Ties need not be in
+            `x`: entries that a stage moves to one bound tie in the next, so results for inputs far
+            from noise repeat only with a seed and the same batch.
         return_certificate
             Whether to return a `WhiteningCertificate` too, at the cost of one more sweep.
 
