@@ -47,7 +47,8 @@ def wgnc(x: Array, *, axis: Axis = None, rng: Any = None) -> Array:
     axis
         Axes that form the vector, whose length must be a multiple of 32; the others are a batch.
     rng
-        Replaces blocks without a nearest point (all moduli equal): see `project`.
+        Chooses among equally near points, for blocks whose moduli are all equal and for
+        frequencies without phase (modulus zero): see `project`.
 
     Returns
     -------
@@ -81,11 +82,13 @@ def wgnc(x: Array, *, axis: Axis = None, rng: Any = None) -> Array:
     blocks = (*vectors.batch, half // _BLOCK, _BLOCK)
     real = xp.reshape(xp.concat([first[0], real[..., 1:half]], axis=-1), blocks)
     imag = xp.reshape(xp.concat([first[1], imag[..., 1:half]], axis=-1), blocks)
-    real, imag = _distinct_moduli(real, imag, xp, RandomSource(rng, vectors.data))
-    modulus = xp.hypot(real, imag)
-    factor = _typical_moduli(modulus, xp) / xp.where(modulus > 0, modulus, xp.ones_like(modulus))
-    real = xp.reshape(real * factor, (*vectors.batch, half))
-    imag = xp.reshape(imag * factor, (*vectors.batch, half))
+    source = RandomSource(rng, vectors.data)
+    real, imag = _distinct_moduli(real, imag, xp, source)
+    moduli = _typical_moduli(xp.hypot(real, imag), xp)
+    real, imag = (
+        xp.reshape(moduli * part, (*vectors.batch, half))
+        for part in _directions(real, imag, xp, source)
+    )
     zero = xp.zeros_like(real[..., :1])
     real, imag = (
         xp.concat([root * real[..., :1], real[..., 1:], root * imag[..., :1]], axis=-1),
@@ -98,7 +101,7 @@ def wgnc(x: Array, *, axis: Axis = None, rng: Any = None) -> Array:
 def _distinct_moduli(
     real: Array, imag: Array, xp: Namespace, source: RandomSource
 ) -> tuple[Array, Array]:
-    """Replace blocks whose moduli are all equal, which are equally far from many points."""
+    """Replace blocks whose moduli are all equal, which are equally near to many points."""
     modulus = xp.hypot(real, imag)
     largest = xp.max(modulus, axis=-1, keepdims=True)
     spread = largest - xp.min(modulus, axis=-1, keepdims=True)
@@ -113,11 +116,26 @@ def _distinct_moduli(
     )
 
 
+def _directions(
+    real: Array, imag: Array, xp: Namespace, source: RandomSource
+) -> tuple[Array, Array]:
+    """Complex numbers of modulus 1 and the given phase; a random one for zero, which has none."""
+    zero = (real == 0) & (imag == 0)
+    if bool(xp.any(zero)):
+        shape = tuple(real.shape)
+        real = xp.where(zero, source.normal(shape), real)
+        imag = xp.where(zero, source.normal(shape), imag)
+    modulus = xp.hypot(real, imag)
+    return real / modulus, imag / modulus
+
+
 def _typical_moduli(modulus: Array, xp: Namespace) -> Array:
     """Nearest nonnegative moduli (..., B) with the two expected norms."""
     b = _BLOCK
     largest = xp.max(modulus, axis=-1, keepdims=True)
-    w = xp.flip(xp.sort(modulus / largest, axis=-1), axis=-1)
+    # The answer does not change with scale or shift; as differences, near ties keep their digits.
+    relative = (modulus - largest) / largest
+    w = xp.flip(xp.sort(relative, axis=-1), axis=-1)
     # With m moduli kept, both norms can hold only if m > pi B / 4.
     kept = np.arange(math.floor(math.pi * b / 4) + 1, b + 1)
     m = xp.asarray(kept, dtype=w.dtype, device=w.device)
@@ -130,7 +148,7 @@ def _typical_moduli(modulus: Array, xp: Namespace) -> Array:
     consistent = (below <= threshold) & (threshold < w[..., first - 1 : last])
     chosen = xp.argmax(xp.astype(consistent, xp.int32), axis=-1, keepdims=True)
     threshold = xp.take_along_axis(threshold, chosen, axis=-1)
-    excess = modulus / largest - threshold
+    excess = relative - threshold
     excess = xp.where(excess > 0, excess, xp.zeros_like(excess))
     return _MEAN_MODULUS * b * excess / xp.sum(excess, axis=-1, keepdims=True)
 

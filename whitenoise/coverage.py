@@ -96,11 +96,11 @@ def one_level_violation(size: int, alpha: float) -> float:
     Returns
     -------
     float
-        Exact (to about 1e-12 relative, 1e-6 for tails below 1e-9) up to `EXACT_LIMIT`. Beyond it,
-        minus the log of the coverage is continued linearly in ``log(size)`` from 2,500 and 10,000:
-        in the logit of the rank the standardized process is stationary, so each e-fold of `size`
-        adds the same rate of exits. Checked against the exact recursion at 65,536 and by
-        simulation.
+        Exact up to `EXACT_LIMIT`, but for rounding: about ``1e-12 + 1e-16 / alpha`` relative.
+        Beyond it, minus the log of the coverage is continued linearly in ``log(size)`` from 2,500
+        and 10,000: in the logit of the rank the standardized process is stationary, so each e-fold
+        of `size` adds the same rate of exits. Against the exact recursion at 65,536 it is low by
+        0.04 %, 0.13 % and 0.22 % for tails of 1e-2, 1e-4 and 1e-6; checked by simulation too.
 
     Examples
     --------

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ._arrays import Axis, Vectors, as_vectors, norm
-from ._namespace import Array, Namespace, RandomSource
+from ._namespace import Array, Namespace, RandomSource, stop_gradient
 from .reference import Law, StandardNormal
 from .sets import (
     DEFAULT_LEVEL,
@@ -137,6 +137,8 @@ def _(
         direction = xp.where(zero, source.normal(tuple(vectors.shape)), vectors)
     else:
         direction = vectors
+    # In units of the largest entry no digit of a denormal vector's length is lost.
+    direction = direction / stop_gradient(xp.max(xp.abs(direction), axis=-1, keepdims=True))
     unit = direction / norm(direction, xp, keepdims=True)
     point = unit * int(vectors.shape[-1]) ** 0.5
     distance = target.gap(vectors, xp)
@@ -408,8 +410,9 @@ def project_2os(
     return_certificate
         Whether to return a `Certificate` too.
     exchanges
-        Most rounds of the exchange search, which starts only if the gap is not already zero. Each
-        costs O(N * chunk_size); 0 leaves the first feasible point.
+        Most rounds of the exchange search, which starts only if the certificate leaves more than
+        0.1 % of the distance to gain. Each costs O(N * chunk_size); 0 leaves the first feasible
+        point.
 
     Returns
     -------

@@ -21,6 +21,7 @@ The paper's Proposition B.3 stops after the clip of step 1, which may leave the 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from ._arrays import norm
@@ -30,6 +31,8 @@ __all__ = ["TwoLevelResult", "doubly_sorted", "nearest_doubly_sorted"]
 
 _MAX_PASSES = 64
 _GOLDEN = 0.6180339887498949  # its multiples never repeat modulo 1
+_CLOSE = 1e-3  # a point proved to be this near to optimal is not searched further
+_SMALL = 256  # entries of a matrix for which a second search is cheap
 
 
 class TwoLevelResult(NamedTuple):
@@ -86,13 +89,25 @@ def nearest_doubly_sorted(
     values = xp.take_along_axis(rows, order, axis=-1)
     start = _natural_assignment(stop_gradient(values), lower, upper, xp, source)
     feasible = _feasible_assignment(start, lower, upper, xp)
-    bound = _distance(start, start.lower, start.upper, xp)
-    if exchanges and bool(xp.any(_distance(feasible, *_running(feasible, xp), xp) > bound)):
-        feasible = _exchange(feasible, exchanges, xp)
-    low, high = (_in_row_order(end, feasible.row, xp) for end in _running(feasible, xp))
-    point = xp.clip(values, low, high)
-    distance = _matrix_norm(stop_gradient(values - point), xp)
-    point = xp.take_along_axis(point, xp.argsort(order, axis=-1), axis=-1)
+    fixed = stop_gradient(values)
+
+    def distance_to(low: Array, high: Array) -> Array:
+        return _matrix_norm(fixed - xp.clip(fixed, low, high), xp)
+
+    bound = distance_to(*(_in_row_order(end, start.row, xp) for end in (start.lower, start.upper)))
+    low, high = _row_ends(feasible, xp)
+    distance = distance_to(low, high)
+    worthwhile = distance > bound * (1 + _CLOSE)
+    if exchanges and bool(xp.any(worthwhile)):
+        for candidate in _search_starts(feasible, lower, upper, xp):
+            ends = _row_ends(_exchange(candidate, exchanges, xp), xp)
+            nearer = worthwhile & (distance_to(*ends) < distance)
+            low, high = (
+                xp.where(nearer[..., None, None], new, old)
+                for new, old in zip(ends, (low, high), strict=True)
+            )
+            distance = distance_to(low, high)
+    point = xp.take_along_axis(xp.clip(values, low, high), xp.argsort(order, axis=-1), axis=-1)
     # The bound is proved, so a distance below it is rounding.
     return TwoLevelResult(point, xp.maximum(distance, bound), bound)
 
@@ -171,11 +186,32 @@ def _feasible_assignment(
                 clipped = xp.where(stuck_row, pulled, clipped)
             rank = _column_rank(clipped, xp, ties=start.rank)
         else:
-            mean = xp.mean(start.values, axis=-1, keepdims=True)
-            rank = xp.broadcast_to(_column_rank(mean, xp), start.values.shape)
+            rank = _common_rank(start.values, xp)
         rank = xp.where(stuck, rank, current.rank)
         current = _assign(start.values, rank, start.row, lower, upper, xp)
     return current
+
+
+def _common_rank(values: Array, xp: Namespace) -> Array:
+    """Rank rows by their mean, the same in every column: always feasible."""
+    mean = xp.mean(values, axis=-1, keepdims=True)
+    return xp.broadcast_to(_column_rank(mean, xp), values.shape)
+
+
+def _search_starts(
+    feasible: _Assignment, lower: Array, upper: Array, xp: Namespace
+) -> Iterator[_Assignment]:
+    """Assignments from which to search; a second one pays only for small matrices."""
+    yield feasible
+    if feasible.values.shape[-2] * feasible.values.shape[-1] <= _SMALL:
+        rank = _common_rank(feasible.values, xp)
+        yield _assign(feasible.values, rank, feasible.row, lower, upper, xp)
+
+
+def _row_ends(assignment: _Assignment, xp: Namespace) -> tuple[Array, Array]:
+    """The bounds of `_running`, rows in the caller's order."""
+    low, high = (_in_row_order(end, assignment.row, xp) for end in _running(assignment, xp))
+    return low, high
 
 
 def _running(assignment: _Assignment, xp: Namespace) -> tuple[Array, Array]:
@@ -286,11 +322,6 @@ def _take_rows(x: Array, row: Array, xp: Namespace) -> Array:
 
 def _in_row_order(x: Array, row: Array, xp: Namespace) -> Array:
     return _take_rows(x, xp.argsort(row, axis=-2), xp)
-
-
-def _distance(assignment: _Assignment, low: Array, high: Array, xp: Namespace) -> Array:
-    move = assignment.values - xp.clip(assignment.values, low, high)
-    return _matrix_norm(_in_row_order(move, assignment.row, xp), xp)
 
 
 def _matrix_norm(x: Array, xp: Namespace) -> Array:

@@ -47,16 +47,16 @@ def test_identity_and_sphere():
     np.testing.assert_allclose(on_sphere, expected, rtol=1e-14)
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_wgnc_moves_noise_as_published(seed):
+def test_wgnc_moves_noise_as_published():
     """Figure 15 of the paper: cosine 0.989371 and distance 37.24 at N = 65,536.
 
-    The cosine varies by 5e-5 and the distance by 0.1 between draws: far inside the tolerances.
+    Single draws vary by 0.0003 and 0.53 (one standard deviation), their mean by a quarter of that.
     """
-    x = np.random.default_rng(seed).standard_normal(65_536)
-    y = baselines.wgnc(x)
-    assert x @ y / np.linalg.norm(x) / np.linalg.norm(y) == pytest.approx(0.989, abs=1e-3)
-    assert np.linalg.norm(x - y) == pytest.approx(37, abs=1)
+    x = np.random.default_rng(0).standard_normal((16, 65_536))
+    y = baselines.wgnc(x, axis=1)
+    cosine = (x * y).sum(1) / np.linalg.norm(x, axis=1) / np.linalg.norm(y, axis=1)
+    assert cosine.mean() == pytest.approx(0.989, abs=1e-3)
+    assert np.linalg.norm(x - y, axis=1).mean() == pytest.approx(37, abs=1)
 
 
 @pytest.mark.parametrize("size", [32, 96, 4096])
@@ -124,7 +124,8 @@ def test_wgnc_of_degenerate_input_is_on_the_set(kind, dtype):
     first, second, again = (baselines.wgnc(x, rng=seed) for seed in (0, 1, 0))
     assert_on_the_set(first, rtol=1e-9 if dtype == np.float64 else 1e-5)
     np.testing.assert_array_equal(first, again)
-    assert not np.array_equal(first, second)
+    if kind != "one frequency":  # there, rounding has given every frequency a phase
+        assert not np.array_equal(first, second)
 
 
 def test_wgnc_batches_over_the_other_axes():

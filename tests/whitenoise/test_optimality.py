@@ -80,7 +80,7 @@ def test_no_feasible_point_is_nearer_than_the_one_level_projection(x, level, see
 
 
 SMALL = ((3, 2), (3, 3), (4, 2), (2, 3))
-WORST_RATIO = 1.08  # the largest of 300,000 cases is in docs/_tables/optimality.md
+WORST_RATIO = 1.10  # the largest seen is in docs/_tables/optimality.md
 small_cases = pytest.mark.parametrize("shape", SMALL, ids=lambda s: f"{s[0]}x{s[1]}")
 
 
@@ -106,7 +106,7 @@ def test_two_level_projection_against_every_assignment(shape, level):
         if best > 0:
             ratios.append(certificate.distance / best)
     assert max(ratios) <= WORST_RATIO
-    assert np.mean(ratios) <= 1.002
+    assert np.mean(ratios) <= 1.0005  # without the exchange search up to 1.006
 
 
 def test_counterexample_to_proposition_b3():
@@ -198,13 +198,13 @@ def test_one_tile_against_a_constrained_solver(seed, size, level):
             constraints=constraints,
             options=options,
         )
-        if result.success and max(c_violation(c, result.x) for c in constraints) < 1e-8:
+        if result.success and max(violation(c, result.x) for c in constraints) < 1e-8:
             found.append(distance(result.x, x))
     y = wn.project_tiles(x, size, confidence_level=level)
     np.testing.assert_allclose(distance(x, y), min(found), rtol=1e-6, atol=1e-6)
 
 
-def c_violation(constraint, t):
+def violation(constraint, t):
     value = constraint.A @ t if hasattr(constraint, "A") else constraint.fun(t)
     return max(0.0, *np.ravel([constraint.lb - value, value - constraint.ub]))
 

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from strategies import arrays, every_set, order_statistic_sets, seeds, tie_free, tile_sets
+from strategies import CONTENTS, arrays, every_set, order_statistic_sets, seeds, tie_free, tile_sets
 
 import whitenoise as wn
 from whitenoise.order_statistics import two_level_interval
@@ -79,6 +79,15 @@ def test_result_is_in_the_set_and_its_certificate_is_true(data):
     np.testing.assert_allclose(certificate.distance, moved, atol=rounding * largest)
     np.testing.assert_array_equal(x, before)
     assert (y.dtype, y.shape) == (x.dtype, x.shape)
+
+
+@every_projection
+@pytest.mark.parametrize("content", CONTENTS)
+@pytest.mark.parametrize("size", [8, 64])
+def test_every_content_ends_in_every_set(target, content, size):
+    for seed in range(4):
+        x = CONTENTS[content](np.random.default_rng(seed), size).astype(np.float32)
+        assert target.contains(projection_onto(target)(x))
 
 
 @settings(max_examples=200)
