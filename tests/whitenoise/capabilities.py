@@ -1,4 +1,4 @@
-"""What works where: the declarations that parametrise the backend tests and fill the docs' table."""
+"""What works where: declarations that parametrise the backend tests and fill the docs' table."""
 
 from __future__ import annotations
 
@@ -148,8 +148,7 @@ def _isometry(name, isometry, ulps, exact=False):
 def inputs():
     """Vectors too wide to be typical whose entries differ in every dtype, so that none are tied."""
     rng = np.random.default_rng(0)
-    quantiles = np.linspace(-2.4, 2.4, SIZE) + np.linspace(-0.5, 0.5, SIZE) ** 3
-    x = np.stack([rng.permutation(quantiles) for _ in range(ROWS)])
+    x = np.stack([rng.permutation(np.linspace(-2.4, 2.6, SIZE)) for _ in range(ROWS)])
     x = x.astype(ml_dtypes.bfloat16).astype(np.float64)
     assert all(np.unique(row).size == SIZE for row in x)
     return x
@@ -206,7 +205,7 @@ def table():
     """Write the capabilities as the Markdown of docs/_tables/capabilities.md."""
     lines = ["| backend | dtypes | gradient | tested |", "|---|---|---|---|"]
     for b in BACKENDS:
-        gradient = "yes" if b.gradient else "–"
+        gradient = "yes" if b.gradient else "no"
         lines.append(f"| {b.name} | {', '.join(b.dtypes)} | {gradient} | {b.checked} |")
     lines += [
         "",
