@@ -362,7 +362,7 @@ def _progress(total: int, quiet: bool) -> Iterator[Callable[[], object]]:
     if quiet or tqdm is None:
         yield lambda: None
         return
-    with tqdm(total=total, unit="vector", leave=False, disable=None, delay=_BAR_DELAY) as bar:
+    with tqdm(total=total, unit=" vectors", leave=False, disable=None, delay=_BAR_DELAY) as bar:
         yield bar.update
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ._arrays import Axis, as_integer, as_vectors, norm
-from ._namespace import Array, Namespace, RandomSource, stop_gradient, uncompiled
+from ._namespace import Array, Namespace, RandomSource, array_namespace, stop_gradient, uncompiled
 from .isometries import Butterfly, Identity, Isometry, RealFourier, pulled_back
 from .projections import nearest
 from .sets import DEFAULT_LEVEL, ConfidenceSet, Tiles, TwoLevel, report
@@ -316,7 +316,8 @@ class Whitener:
         TypeError, ValueError
             As `project`, and if the last axes of `x` are not `shape`.
         """
-        trailing = tuple(getattr(x, "shape", self.shape))[-len(self.shape) :]
+        array_namespace(x)
+        trailing = tuple(x.shape)[-len(self.shape) :]
         if trailing != self.shape:
             raise ValueError(f"x must have shape (..., *{self.shape}), got {tuple(x.shape)}")
         vectors = as_vectors(x, tuple(range(-len(self.shape), 0)))

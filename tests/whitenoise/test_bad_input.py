@@ -75,7 +75,7 @@ def test_dtypes_of_other_backends(dtype):
 
 
 def test_low_precision_of_ml_dtypes_other_than_bfloat16_is_refused():
-    with pytest.raises(TypeError, match="x must have dtype .*, got float8_e4m3fn"):
+    with pytest.raises(TypeError, match=r"x must have dtype .*, got float8_e4m3fn"):
         wn.project_global(np.ones(4, ml_dtypes.float8_e4m3fn))
 
 
@@ -111,7 +111,7 @@ def test_what_is_no_array_of_a_supported_backend(call, bad, kind):
 def test_arrays_with_a_further_meaning(call, x):
     for bad, kind in (
         (np.ma.masked_array(x, x > 1), "MaskedArray"),
-        (np.asmatrix(x), "matrix"),
+        (x.view(np.matrix), "matrix"),
         (x.view(np.recarray), "recarray"),
     ):
         with pytest.raises(TypeError, match=f"x is a {kind}, whose extra meaning would be lost"):
