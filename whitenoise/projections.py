@@ -2,38 +2,24 @@
 
 ``project_x(x)`` returns a point of the set near `x`. For `project_global`, `project_1os` and
 `project_sphere` it is the Euclidean projection: no point of the set is nearer. For `project_2os`
-and `project_tiles`, whose sets have no known polynomial projection, the point is always in the set
+and `project_tiles`, for whose sets we know no fast exact projection, the point is always in the set
 and the certificate bounds what a nearer one could gain; ``gap == 0`` proves that there is none.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import singledispatch
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from ._arrays import Axis, Vectors, as_vectors, norm
-from ._namespace import Array, Namespace, RandomSource, stop_gradient
-from .reference import Law, StandardNormal
-from .sets import (
-    DEFAULT_LEVEL,
-    ConfidenceSet,
-    Global,
-    OneLevel,
-    Sphere,
-    TileField,
-    Tiles,
-    TwoLevel,
-    report,
-)
-from .two_level import nearest_doubly_sorted
+from ._arrays import Axis, Vectors, as_vectors
+from ._namespace import Array, RandomSource, uncompiled
+from .nearest import Nearest, nearest
+from .sets import DEFAULT_LEVEL, ConfidenceSet, Global, OneLevel, Sphere, Tiles, TwoLevel, report
 
 __all__ = [
     "Certificate",
-    "Nearest",
-    "nearest",
     "project",
     "project_1os",
     "project_2os",
@@ -41,8 +27,6 @@ __all__ = [
     "project_sphere",
     "project_tiles",
 ]
-
-_STANDARD_NORMAL = StandardNormal()
 
 
 @dataclass(frozen=True)
@@ -80,136 +64,7 @@ class Certificate:
         )
 
 
-class Nearest(NamedTuple):
-    """A point near vectors of shape (..., N), its distance and the lower bound, shape (...)."""
-
-    point: Array
-    distance: Array
-    lower_bound: Array
-
-
-@singledispatch
-def nearest(
-    target: ConfidenceSet,
-    vectors: Array,
-    xp: Namespace,
-    source: RandomSource,
-    *,
-    exchanges: int = 0,
-) -> Nearest:
-    """Nearest known point of the set `target` to vectors of shape (..., N) in working dtype.
-
-    `exchanges` is that of `project_2os`; sets with a closed form ignore it.
-    """
-    raise TypeError(f"no projection is known for {type(target).__name__}")
-
-
-@nearest.register
-def _(
-    target: Global, vectors: Array, xp: Namespace, source: RandomSource, *, exchanges: int = 0
-) -> Nearest:
-    point = xp.clip(vectors, *target.bounds(vectors, xp))
-    distance = norm(point - vectors, xp)
-    return Nearest(point, distance, distance)
-
-
-@nearest.register
-def _(
-    target: OneLevel, vectors: Array, xp: Namespace, source: RandomSource, *, exchanges: int = 0
-) -> Nearest:
-    return _nearest_two_level(target.two_level, vectors, xp, source, exchanges=0)
-
-
-@nearest.register
-def _(
-    target: TwoLevel, vectors: Array, xp: Namespace, source: RandomSource, *, exchanges: int = 0
-) -> Nearest:
-    return _nearest_two_level(target, vectors, xp, source, exchanges=exchanges)
-
-
-@nearest.register
-def _(
-    target: Sphere, vectors: Array, xp: Namespace, source: RandomSource, *, exchanges: int = 0
-) -> Nearest:
-    length = norm(vectors, xp, keepdims=True)
-    zero = length == 0
-    if bool(xp.any(zero)):  # every direction is equally near
-        direction = xp.where(zero, source.normal(tuple(vectors.shape)), vectors)
-    else:
-        direction = vectors
-    # In units of the largest entry no digit of a denormal vector's length is lost.
-    direction = direction / stop_gradient(xp.max(xp.abs(direction), axis=-1, keepdims=True))
-    unit = direction / norm(direction, xp, keepdims=True)
-    point = unit * int(vectors.shape[-1]) ** 0.5
-    distance = target.gap(vectors, xp)
-    return Nearest(point, distance, distance)
-
-
-@nearest.register
-def _(
-    target: Tiles, vectors: Array, xp: Namespace, source: RandomSource, *, exchanges: int = 0
-) -> Nearest:
-    mean, direction, radius = target.split(vectors, xp)
-    new_mean, new_radius = mean, radius
-    kept = xp.ones_like(mean, dtype=xp.bool)
-    found: list[Nearest] = []
-
-    def project_field(field: TileField) -> Array:
-        result = _nearest_two_level(
-            field.typical, field.values, xp, source, exchanges=exchanges, law=field.law
-        )
-        found.append(result)
-        return result.point
-
-    if "mean" in target.statistics:
-        field = target.mean_field(mean)
-        typical_mean = project_field(field)
-        kept = kept & (typical_mean == field.values)
-        new_mean = typical_mean / target.tile_size**0.5
-    if "energy" in target.statistics:
-        new_radius = project_field(target.norm_field(radius))
-        kept = kept & (new_radius == radius)
-        direction = _with_random_directions(direction, radius, xp, source)
-
-    tiles = xp.reshape(vectors, direction.shape)
-    moved = new_mean[..., None] + new_radius[..., None] * direction
-    point = xp.reshape(xp.where(kept[..., None], tiles, moved), vectors.shape)
-    # Means and centred tiles are orthogonal, and the centred part keeps its direction.
-    distance, lower_bound = (
-        norm(xp.stack(parts, axis=-1), xp)
-        for parts in ([r.distance for r in found], [r.lower_bound for r in found])
-    )
-    return Nearest(point, distance, lower_bound)
-
-
-def _nearest_two_level(
-    target: TwoLevel,
-    vectors: Array,
-    xp: Namespace,
-    source: RandomSource,
-    *,
-    exchanges: int,
-    law: Law = _STANDARD_NORMAL,
-) -> Nearest:
-    lower, upper = target.bounds(vectors, xp, law)
-    rows = xp.reshape(vectors, (*vectors.shape[:-1], -1, target.chunk_size))
-    result = nearest_doubly_sorted(rows, lower, upper, xp, source, exchanges=exchanges)
-    return Nearest(xp.reshape(result.point, vectors.shape), *result[1:])
-
-
-def _with_random_directions(
-    direction: Array, radius: Array, xp: Namespace, source: RandomSource
-) -> Array:
-    """Give constant tiles a random direction: for them every one is equally near."""
-    constant = radius == 0
-    if not bool(xp.any(constant)):
-        return direction
-    noise = source.normal(tuple(direction.shape))
-    noise = noise - xp.mean(noise, axis=-1, keepdims=True)
-    noise = noise / norm(noise, xp, keepdims=True)
-    return xp.where(constant[..., None], noise, direction)
-
-
+@uncompiled
 def project(
     x: Array,
     target: ConfidenceSet,

@@ -16,7 +16,15 @@ import numpy as np
 
 from ._arrays import Axis, as_vectors, norm
 from ._cache import ByteCache
-from ._namespace import Array, Namespace, backend_name, dtype_name, stop_gradient, to_numpy
+from ._namespace import (
+    Array,
+    Namespace,
+    backend_name,
+    dtype_name,
+    stop_gradient,
+    to_numpy,
+    uncompiled,
+)
 from .order_statistics import Interval, global_interval, two_level_interval
 from .reference import Chi, Law, StandardNormal
 from .two_level import doubly_sorted
@@ -58,6 +66,7 @@ class ConfidenceSet(ABC):
     def gap(self, vectors: Array, xp: Namespace) -> Array:
         """Lower bound of the distance, for vectors of shape (..., N) in working dtype."""
 
+    @uncompiled
     def distance_bound(self, x: Array, axis: Axis = None) -> Any:
         """Proved lower bound of the Euclidean distance from `x` to the set, zero inside it.
 
@@ -83,6 +92,7 @@ class ConfidenceSet(ABC):
         self.check_size(vectors.size)
         return report(self.gap(vectors.data, vectors.xp))
 
+    @uncompiled
     def contains(self, x: Array, axis: Axis = None) -> Any:
         """Tell whether `x` is in the set.
 

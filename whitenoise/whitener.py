@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import Axis, as_integer, as_vectors, norm
+from ._arrays import Axis, Vectors, as_integer, as_vectors, norm
 from ._namespace import Array, Namespace, RandomSource, array_namespace, stop_gradient, uncompiled
-from .isometries import Butterfly, Identity, Isometry, RealFourier, pulled_back
-from .projections import nearest
+from .isometries import Butterfly, Identity, Isometry, RealFourier
+from .isometries.base import pulled_back
+from .nearest import nearest
 from .sets import DEFAULT_LEVEL, ConfidenceSet, Tiles, TwoLevel, report
 
 __all__ = [
@@ -141,7 +142,7 @@ class WhiteningCertificate:
         inside = sum(bool(np.all(stage.inside)) for stage in self.stages)
         return (
             f"cosine {np.min(self.cosine):.6f}, distance {np.max(self.distance):.4g}, "
-            f"{self.sweeps} sweeps{'' if self.converged else ' (not converged)'}, "
+            f"sweeps {self.sweeps}{'' if self.converged else ' (not converged)'}, "
             f"inside {inside} of {len(self.stages)} sets, "
             f"farthest {np.max(self.worst.distance):.3g}"
         )
@@ -316,17 +317,14 @@ class Whitener:
         TypeError, ValueError
             As `project`, and if the last axes of `x` are not `shape`.
         """
-        array_namespace(x)
-        trailing = tuple(x.shape)[-len(self.shape) :]
-        if trailing != self.shape:
-            raise ValueError(f"x must have shape (..., *{self.shape}), got {tuple(x.shape)}")
-        vectors = as_vectors(x, tuple(range(-len(self.shape), 0)))
+        vectors = self._vectors(x)
         xp, source = vectors.xp, RandomSource(rng, vectors.data)
         y, sweeps, converged = self._sweep(vectors.data, xp, source)
         if self.refine:
-            refined, more, converged = self._refined(vectors.data, y, xp, source)
+            refined, more, settled = self._refined(vectors.data, y, xp, source)
             better = _cosine(refined, vectors.data, xp) > _cosine(y, vectors.data, xp)
-            y, sweeps = xp.where(better[..., None], refined, y), sweeps + more
+            y = xp.where(better[..., None], refined, y)
+            sweeps, converged = sweeps + more, converged and settled
         result = vectors.restore(y)
         if not return_certificate:
             return result
@@ -338,6 +336,38 @@ class Whitener:
             stages=tuple(stage.certify(y, xp, source) for stage in self.stages),
         )
         return result, certificate
+
+    @uncompiled
+    def certify(self, x: Array, *, rng: Any = None) -> tuple[StageCertificate, ...]:
+        """Say how far `x`, which need not be a result of this operator, is from each stage's set.
+
+        Parameters
+        ----------
+        x, rng
+            As in a call.
+
+        Returns
+        -------
+        tuple of StageCertificate, one a stage.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> noise = np.random.default_rng(0).standard_normal((16, 16))
+        >>> stages = Whitener((16, 16)).certify(noise)
+        >>> sum(bool(stage.inside) for stage in stages), len(stages)
+        (20, 20)
+        """
+        vectors = self._vectors(x)
+        source = RandomSource(rng, vectors.data)
+        return tuple(stage.certify(vectors.data, vectors.xp, source) for stage in self.stages)
+
+    def _vectors(self, x: Array) -> Vectors:
+        array_namespace(x)
+        trailing = tuple(x.shape)[-len(self.shape) :]
+        if trailing != self.shape:
+            raise ValueError(f"x must have shape (..., *{self.shape}), got {tuple(x.shape)}")
+        return as_vectors(x, tuple(range(-len(self.shape), 0)))
 
     def _sweep(self, y: Array, xp: Namespace, source: RandomSource) -> tuple[Array, int, bool]:
         """Sweep as often as asked; return the result, the sweeps made and whether it converged."""

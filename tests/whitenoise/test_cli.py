@@ -162,7 +162,7 @@ class TestBatch:
         farthest = max(stage.distance for c in alone for stage in c.stages)
         assert line == (
             f"in.npy: 4x64 float64: worst of 4 vectors: cosine {min(c.cosine for c in alone):.6f}, "
-            f"distance {max(c.distance for c in alone):.4g}, 1 sweeps (not converged), "
+            f"distance {max(c.distance for c in alone):.4g}, sweeps 1 (not converged), "
             f"inside {inside} of 20 sets, farthest {farthest:.3g}\n"
         )
 

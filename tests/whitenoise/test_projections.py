@@ -14,8 +14,8 @@ from scipy import stats
 from strategies import CONTENTS, arrays, every_set, order_statistic_sets, seeds, tie_free, tile_sets
 
 import whitenoise as wn
+from whitenoise.nearest import nearest
 from whitenoise.order_statistics import two_level_interval
-from whitenoise.projections import nearest
 from whitenoise.sets import Global, OneLevel, Sphere, Tiles, TwoLevel
 
 
