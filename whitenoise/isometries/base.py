@@ -107,6 +107,7 @@ class Composition(Isometry):
     Examples
     --------
     >>> import numpy as np
+    >>> from whitenoise.isometries import Butterfly
     >>> twice = Composition(Butterfly(1), Butterfly(1))
     >>> twice.forward(np.array([1.0, 0.0, 0.0, 0.0])).round(3).tolist()
     [0.5, 0.5, 0.5, 0.5]
@@ -163,9 +164,9 @@ def pullback(projection: Callable[..., Any], isometry: Isometry) -> Callable[...
 
     Examples
     --------
-    >>> import functools
     >>> import numpy as np
-    >>> from whitenoise.projections import project_1os
+    >>> from whitenoise import project_1os
+    >>> from whitenoise.isometries import RealFourier
     >>> typical_spectrum = pullback(project_1os, RealFourier())
     >>> y = typical_spectrum(np.sin(np.arange(64.0)))
     >>> bool(np.abs(RealFourier().forward(y)).max() < 6)
