@@ -38,6 +38,8 @@ types: $(VENV)/installed
 
 bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.optimality
+	$(BIN)/python -m benchmarks.coverage
+	$(BIN)/python -m benchmarks.presets
 	$(BIN)/python -m benchmarks.operators
 
 docs: $(VENV)/installed

@@ -96,8 +96,8 @@ class ConfidenceSet(ABC):
     def contains(self, x: Array, axis: Axis = None) -> Any:
         """Tell whether `x` is in the set.
 
-        Order-statistic sets are decided exactly: their bounds are rounded inwards to the dtype of
-        `x`. Sets defined by sums (`Tiles`, `Sphere`) are decided up to 16 roundings of the norm.
+        Order-statistic sets are decided exactly: their bounds are rounded inwards to the working
+        dtype. Sets defined by sums (`Tiles`, `Sphere`) are decided up to 16 roundings of the norm.
 
         Returns
         -------
