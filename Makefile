@@ -2,47 +2,55 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# Torch first and pinned: the CPU build, without gigabytes of device libraries.
+# Pinned, and installed first, so that nothing pulls in another build. On Linux the registry's build
+# brings the CUDA libraries; without a GPU, TORCH="torch==2.13.0 --index-url
+# https://download.pytorch.org/whl/cpu" saves gigabytes.
 TORCH ?= torch==2.13.0
 SOURCES := $(shell find whitenoise ntrk -name '*.py')
 
 .PHONY: demo test test-slow lint types bench docs clean
 
-$(VENV)/dependencies: pyproject.toml
+$(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(VENV)/for-demo: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet ".[demo]"
+	touch $@
+
+$(VENV)/for-test: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet $(TORCH)
 	$(BIN)/python -m pip install --quiet ".[test,docs]"
 	touch $@
 
 # Not editable: the tests see the package as users get it.
-$(VENV)/installed: $(VENV)/dependencies $(SOURCES)
+$(VENV)/installed: pyproject.toml $(SOURCES) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --no-deps --force-reinstall .
 	touch $@
 
-demo: $(VENV)/installed
+demo: $(VENV)/for-demo $(VENV)/installed
 	$(BIN)/python -m benchmarks.demo
 
-test: lint types
+test: lint types $(VENV)/installed
 	$(BIN)/pytest -m "not slow"
 
-test-slow: $(VENV)/installed
+test-slow: $(VENV)/for-test $(VENV)/installed
 	$(BIN)/pytest -m slow
 
-lint: $(VENV)/installed
+lint: $(VENV)/for-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(VENV)/installed
+types: $(VENV)/for-test
 	$(BIN)/mypy
 
-bench: $(VENV)/installed
+bench: $(VENV)/for-demo $(VENV)/installed
 	$(BIN)/python -m benchmarks.optimality
 	$(BIN)/python -m benchmarks.coverage
 	$(BIN)/python -m benchmarks.presets
 	$(BIN)/python -m benchmarks.operators
 
-docs: $(VENV)/installed
+docs: $(VENV)/for-test
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:
