@@ -108,9 +108,9 @@ def main() -> None:
     cells = []
     for m, d in tqdm(shapes):
         draws = max(2000, min(arguments.draws, 2**26 // (m * d)))
-        row = [effective_columns(m, d, e, draws, arguments.seed) for e in LOG10_ALPHA]
-        print(m, d, *(f"{value:.4g}" for value in row), flush=True)
-        cells += [(m, d, e, c, draws) for e, c in zip(LOG10_ALPHA, row, strict=True)]
+        row = [f"{effective_columns(m, d, e, draws, arguments.seed):.4g}" for e in LOG10_ALPHA]
+        print(m, d, *row, flush=True)
+        cells += [(m, d, e, float(c), draws) for e, c in zip(LOG10_ALPHA, row, strict=True)]
     fit(cells)
 
 
