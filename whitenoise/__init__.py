@@ -11,7 +11,8 @@ from .projections import (
     project_sphere,
     project_tiles,
 )
-from .whitener import Stage, Whitener, whiten
+from .stages import Stage
+from .whitener import Whitener, whiten
 
 __version__ = "0.1.0"
 

@@ -25,7 +25,9 @@ import numpy as np
 from . import __version__, _files
 from ._arrays import FLOATS, normalize_axis
 from ._namespace import Array, array_namespace, dtype_name, stop_gradient
-from .whitener import PRESETS, StageCertificate, Whitener, WhiteningCertificate
+from .presets import PRESETS
+from .stages import StageCertificate
+from .whitener import Whitener, WhiteningCertificate
 
 __all__ = ["main"]
 

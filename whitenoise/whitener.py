@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -12,101 +12,15 @@ import numpy as np
 
 from ._arrays import Axis, Vectors, as_integer, as_vectors, norm
 from ._namespace import Array, Namespace, RandomSource, array_namespace, stop_gradient, uncompiled
-from .isometries import Butterfly, Identity, Isometry, RealFourier
-from .isometries.base import pulled_back
-from .nearest import nearest
-from .sets import DEFAULT_LEVEL, ConfidenceSet, Tiles, TwoLevel, report
+from .presets import PRESETS, preset_stages
+from .sets import DEFAULT_LEVEL, report
+from .stages import StageCertificate, as_stage
 
-__all__ = [
-    "PRESETS",
-    "Stage",
-    "StageCertificate",
-    "Whitener",
-    "WhiteningCertificate",
-    "preset_stages",
-    "whiten",
-]
+__all__ = ["Whitener", "WhiteningCertificate", "whiten"]
 
 _CONVERGED = 1e-3  # relative move of a sweep below which sweeps stop
 _MAX_SWEEPS = 50
 _ASCENT_STEP = 0.3
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One projection of a whitening operator: onto ``{x : Qx in C}``.
-
-    Attributes
-    ----------
-    target
-        The set C. If its unit (chunk or tiles) does not divide the length, the stage projects
-        twice, onto C for the longest window at the start and onto C for that at the end: every
-        entry lies in a full chunk of one of them, and most in one of both.
-    isometry
-        The isometry Q.
-    """
-
-    target: ConfidenceSet
-    isometry: Isometry = field(default_factory=Identity)
-
-    def __str__(self) -> str:
-        return f"{self.target} in {self.isometry}"
-
-    def windows(self, size: int) -> Iterator[slice]:
-        """Windows of a vector of length `size` that the stage projects in turn."""
-        length = size - size % self.target.unit
-        yield slice(0, length)
-        if length < size:
-            yield slice(size - length, size)
-
-    def check_size(self, size: int) -> None:
-        """Raise ValueError if the stage is not defined for vectors of length `size`."""
-        self.isometry.check_size(size)
-        self.target.check_size(next(self.windows(size)).stop or size)
-
-    def apply(self, vectors: Array, xp: Namespace, source: RandomSource) -> Array:
-        """Project vectors of shape (..., N) in working dtype."""
-        seen = self.isometry.apply(vectors, xp)
-        y = seen
-        for window in self.windows(int(vectors.shape[-1])):
-            part = nearest(self.target, y[..., window], xp, source).point
-            y = xp.concat([y[..., : window.start], part, y[..., window.stop :]], axis=-1)
-        return pulled_back(vectors, seen, y, self.isometry, xp)
-
-    def certify(self, vectors: Array, xp: Namespace, source: RandomSource) -> StageCertificate:
-        """Say how far vectors of shape (..., N) are from the stage's sets."""
-        seen = self.isometry.apply(vectors, xp)
-        parts = [seen[..., window] for window in self.windows(int(vectors.shape[-1]))]
-        inside = np.stack([np.asarray(report(self.target.inside(p, xp))) for p in parts])
-        found = [nearest(self.target, p, xp, source) for p in parts]
-        return StageCertificate(
-            self,
-            inside=inside.min(axis=0).astype(bool),
-            distance=np.stack([report(f.distance) for f in found]).max(axis=0),
-            lower_bound=np.stack([report(f.lower_bound) for f in found]).max(axis=0),
-        )
-
-
-@dataclass(frozen=True)
-class StageCertificate:
-    """How far a whitened vector is from the set of one stage; arrays of the batch shape.
-
-    Attributes
-    ----------
-    stage
-        The stage.
-    inside
-        Whether the vector is in the set (of both windows, if there are two).
-    distance
-        Euclidean distance to a point of the set: the set is no farther than this.
-    lower_bound
-        Proved lower bound of the distance to the set.
-    """
-
-    stage: Stage
-    inside: Any
-    distance: Any
-    lower_bound: Any
 
 
 @dataclass(frozen=True)
@@ -146,63 +60,6 @@ class WhiteningCertificate:
             f"inside {inside} of {len(self.stages)} sets, "
             f"farthest {np.max(self.worst.distance):.3g}"
         )
-
-
-@dataclass(frozen=True)
-class _Preset:
-    chunk_sizes: tuple[int, ...]
-    tile_sizes: tuple[int, ...]
-    sweeps: int | str
-
-
-PRESETS = {
-    "paper": _Preset((16, 64), (4, 16, 64), sweeps=1),
-    "paper-wan": _Preset((16, 64), (16, 64), sweeps=1),
-    "default": _Preset((16, 64), (4, 16, 64), sweeps="converge"),
-}
-"""Presets by name.
-
-``"paper"`` has the stages of the paper's FLUX configuration and ``"paper-wan"`` of its Wan one
-(section B.6). The sizes are lost from the text at hand; these are ours. ``"default"`` is
-``"paper"`` swept until it converges, because one sweep of projections undoes itself in part.
-"""
-
-_FIELD_CHUNK = 16
-_TILED_MIXING = 256
-
-
-def preset_stages(
-    preset: str, size: int, confidence_level: float = DEFAULT_LEVEL
-) -> tuple[Stage, ...]:
-    """Stages of a preset for vectors of length `size`.
-
-    In each of four domains (the entries, the compact Fourier transform, the full Hadamard transform
-    and that of tiles of 256): two-level sets of each chunk size, then tile statistics of each tile
-    size. Chunks and tiles longer than the vector shrink to it.
-
-    Examples
-    --------
-    >>> len(preset_stages("paper", 65536)), len(preset_stages("paper", 1))
-    (20, 4)
-    """
-    if preset not in PRESETS:
-        raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {preset!r}")
-    chosen = PRESETS[preset]
-    level = confidence_level
-    chunks = dict.fromkeys(min(c, size) for c in chosen.chunk_sizes)
-    tiles = dict.fromkeys(min(t, size) for t in chosen.tile_sizes if min(t, size) > 1)
-    targets: list[ConfidenceSet] = [TwoLevel(c, level) for c in chunks]
-    targets += [
-        Tiles(t, chunk_size=min(_FIELD_CHUNK, size // t), confidence_level=level) for t in tiles
-    ]
-    tile = min(_TILED_MIXING, size)
-    domains = (
-        Identity(),
-        RealFourier(),
-        Butterfly(repeats=round(math.log2(size))),
-        Butterfly(repeats=round(math.log2(tile)), tile_size=tile),
-    )
-    return tuple(Stage(target, domain) for domain in domains for target in targets)
 
 
 class Whitener:
@@ -274,7 +131,7 @@ class Whitener:
         else:
             if confidence_level is not None:
                 raise ValueError("confidence_level belongs to the stages when stages are given")
-            self.stages = tuple(_as_stage(stage) for stage in stages)
+            self.stages = tuple(as_stage(stage) for stage in stages)
             if not self.stages:
                 raise ValueError("stages must hold one or more stages, got none")
             sweeps = 1 if sweeps is None else sweeps
@@ -450,18 +307,6 @@ def whiten(
 @lru_cache(maxsize=64)
 def _cached_whitener(size: int, preset: str, confidence_level: float | None) -> Whitener:
     return Whitener(size, preset=preset, confidence_level=confidence_level)
-
-
-def _as_stage(stage: Any) -> Stage:
-    if isinstance(stage, Stage):
-        return stage
-    if isinstance(stage, ConfidenceSet):
-        return Stage(stage)
-    if isinstance(stage, tuple) and len(stage) == 2:
-        isometry, target = stage
-        if isinstance(isometry, Isometry) and isinstance(target, ConfidenceSet):
-            return Stage(target, isometry)
-    raise TypeError(f"a stage must be a set, a Stage or an (isometry, set) pair, got {stage!r}")
 
 
 def _cosine(a: Array, b: Array, xp: Namespace) -> Array:

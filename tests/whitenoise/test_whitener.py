@@ -9,7 +9,7 @@ import torch
 import whitenoise as wn
 from whitenoise import isometries as iso
 from whitenoise import sets
-from whitenoise.whitener import PRESETS, preset_stages
+from whitenoise.presets import PRESETS, preset_stages
 
 SHAPES = [(1,), (2,), (7,), (97,), (3, 5, 7), (64, 64), (2, 16, 64, 64)]
 
