@@ -97,7 +97,7 @@ def nearest_doubly_sorted(
     bound = distance_to(*(_in_row_order(end, start.row, xp) for end in (start.lower, start.upper)))
     low, high = _row_ends(feasible, xp)
     distance = distance_to(low, high)
-    worthwhile = distance > bound * (1 + _CLOSE)
+    worthwhile = bound < distance / (1 + _CLOSE)
     if exchanges and bool(xp.any(worthwhile)):
         for candidate in _search_starts(feasible, lower, upper, xp):
             ends = _row_ends(_exchange(candidate, exchanges, xp), xp)
