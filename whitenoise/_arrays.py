@@ -78,11 +78,11 @@ def as_vectors(x: Array, axis: Axis = None) -> Vectors:
     return Vectors(data=data, xp=xp, original=x, axes=axes, shape=shape)
 
 
-def working(x: Array, xp: Namespace, name: str = "x") -> Array:
+def working(x: Array, xp: Namespace) -> Array:
     """Return `x` in the working dtype: float64 stays, other floating dtypes become float32."""
     kind = dtype_name(x)
     if kind not in FLOATS:
-        raise TypeError(f"{name} must have dtype {', '.join(FLOATS)}, got {x.dtype}")
+        raise TypeError(f"x must have dtype {', '.join(FLOATS)}, got {x.dtype}")
     return x if kind in ("float64", "float32") else cast(x, xp.float32, xp)
 
 

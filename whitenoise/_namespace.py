@@ -16,7 +16,6 @@ import numpy as np
 from array_api_compat import array_namespace as _compat_namespace
 
 __all__ = [
-    "BACKENDS",
     "Array",
     "Namespace",
     "RandomSource",
@@ -31,8 +30,6 @@ __all__ = [
 Array = Any
 Namespace = Any
 Function = TypeVar("Function", bound=Callable[..., Any])
-
-BACKENDS = ("numpy", "cupy", "torch", "array_api_strict")
 
 
 def backend_name(x: object) -> str | None:
@@ -54,35 +51,35 @@ def backend_name(x: object) -> str | None:
     return None
 
 
-def array_namespace(x: Array, name: str = "x") -> Namespace:
-    """Return the array API namespace of `x`, or raise TypeError naming `name` and its type."""
+def array_namespace(x: Array) -> Namespace:
+    """Return the array API namespace of `x`, or raise TypeError naming its type."""
     backend = backend_name(x)
     if backend is None:
         raise TypeError(
-            f"{name} must be a NumPy, CuPy, Torch or array-api-strict array, got "
+            f"x must be a NumPy, CuPy, Torch or array-api-strict array, got "
             f"{type(x).__module__}.{type(x).__qualname__}"
         )
     if backend == "numpy" and type(x) not in (np.ndarray, np.memmap):
         raise TypeError(
-            f"{name} is a {type(x).__qualname__}, whose extra meaning would be lost; pass "
-            f"numpy.asarray({name}), or .filled(...) of a masked array"
+            f"x is a {type(x).__qualname__}, whose extra meaning would be lost; pass "
+            "numpy.asarray(x), or .filled(...) of a masked array"
         )
     if backend == "torch":
-        _check_torch(x, name)
+        _check_torch(x)
     return _compat_namespace(x)
 
 
-def _check_torch(x: Array, name: str) -> None:
+def _check_torch(x: Array) -> None:
     torch = sys.modules["torch"]
     if torch._C._functorch.is_functorch_wrapped_tensor(x):
         raise NotImplementedError(
-            f"{name} is inside a torch.func transform, which the data-dependent sorting does not "
+            "x is inside a torch.func transform, which the data-dependent sorting does not "
             "support; leading axes are already a batch (see axis), and gradients come from "
             "torch.autograd"
         )
     if x.layout is not torch.strided or x.is_meta:
         raise TypeError(
-            f"{name} must be a dense torch tensor with data, got layout {x.layout} on {x.device}"
+            f"x must be a dense torch tensor with data, got layout {x.layout} on {x.device}"
         )
 
 

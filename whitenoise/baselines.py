@@ -9,6 +9,7 @@ import numpy as np
 
 from ._arrays import Axis, as_vectors
 from ._namespace import Array, Namespace, RandomSource, uncompiled
+from .isometries import RealFourier
 from .projections import project_sphere as sphere
 
 __all__ = ["identity", "mpgr_penalty", "sphere", "wgnc"]
@@ -74,14 +75,13 @@ def wgnc(x: Array, *, axis: Axis = None, rng: Any = None) -> Array:
     xp, n = vectors.xp, vectors.size
     if n % (2 * _BLOCK):
         raise ValueError(f"x must have a multiple of {2 * _BLOCK} entries per vector, got {n}")
-    spectrum = xp.fft.rfft(vectors.data, axis=-1, norm="ortho")
-    real, imag = xp.real(spectrum), xp.imag(spectrum)
+    # The packed transform holds sqrt(2) times the real parts of all blocks, then the imaginary
+    # ones, but for the second entry: the last real coefficient, which is the first imaginary part.
+    packed = RealFourier().apply(vectors.data, xp) / math.sqrt(2)
     half = n // 2
-    root = math.sqrt(2)
-    first = (real[..., :1] / root, real[..., half:] / root)
     blocks = (*vectors.batch, half // _BLOCK, _BLOCK)
-    real = xp.reshape(xp.concat([first[0], real[..., 1:half]], axis=-1), blocks)
-    imag = xp.reshape(xp.concat([first[1], imag[..., 1:half]], axis=-1), blocks)
+    real = xp.reshape(xp.concat([packed[..., :1], packed[..., 2 : half + 1]], axis=-1), blocks)
+    imag = xp.reshape(xp.concat([packed[..., 1:2], packed[..., half + 1 :]], axis=-1), blocks)
     source = RandomSource(rng, vectors.data)
     real, imag = _distinct_moduli(real, imag, xp, source)
     moduli = _typical_moduli(xp.hypot(real, imag), xp)
@@ -89,13 +89,9 @@ def wgnc(x: Array, *, axis: Axis = None, rng: Any = None) -> Array:
         xp.reshape(moduli * part, (*vectors.batch, half))
         for part in _directions(real, imag, xp, source)
     )
-    zero = xp.zeros_like(real[..., :1])
-    real, imag = (
-        xp.concat([root * real[..., :1], real[..., 1:], root * imag[..., :1]], axis=-1),
-        xp.concat([zero, imag[..., 1:], zero], axis=-1),
-    )
-    unit = xp.asarray(1j, dtype=spectrum.dtype, device=spectrum.device)
-    return vectors.restore(xp.fft.irfft(real + unit * imag, n=n, axis=-1, norm="ortho"))
+    parts = [real[..., :1], imag[..., :1], real[..., 1:], imag[..., 1:]]
+    packed = math.sqrt(2) * xp.concat(parts, axis=-1)
+    return vectors.restore(RealFourier().apply_adjoint(packed, xp))
 
 
 def _distinct_moduli(
@@ -198,15 +194,17 @@ def mpgr_penalty(
     mean = xp.mean(data, axis=-1, keepdims=True)
     rms = xp.sqrt(xp.mean(data * data, axis=-1, keepdims=True))
     order = xp.argsort(RandomSource(rng, data).uniform((n,)))
-    spectrum = xp.fft.rfft(xp.take(data, order, axis=-1), axis=-1, norm="ortho")
+    packed = RealFourier().apply(xp.take(data, order, axis=-1), xp)
     count = (n - 1) // 2
-    inner = spectrum[..., 1 : count + 1]
-    modulus = xp.abs(inner)
+    edge = n - 2 * count  # the real coefficients, which are left out
+    real, imag = packed[..., edge : edge + count], packed[..., edge + count :]
+    modulus = xp.hypot(real, imag) / math.sqrt(2)
     blocks = -(-count // _BLOCK)
     members = np.minimum(_BLOCK, count - _BLOCK * np.arange(blocks))
     members = xp.asarray(members, dtype=data.dtype, device=data.device)
-    padding = xp.zeros((*vectors.batch, blocks * _BLOCK - count), dtype=data.dtype)
-    padding = xp.asarray(padding, device=data.device)
+    padding = xp.zeros(
+        (*vectors.batch, blocks * _BLOCK - count), dtype=data.dtype, device=data.device
+    )
     padded = xp.concat([modulus, padding], axis=-1)
     block_mean = xp.sum(xp.reshape(padded, (*vectors.batch, blocks, _BLOCK)), axis=-1) / members
     excess = block_mean - _MEAN_MODULUS
@@ -217,10 +215,8 @@ def mpgr_penalty(
     weight = 25 / blocks * xp.sign(excess) / members
     weight = xp.repeat(weight, _BLOCK, axis=-1)[..., :count]
     scale = weight / (2 * xp.where(modulus > 0, modulus, xp.ones_like(modulus)))
-    # The adjoint of the packed transform counts each inner frequency twice, hence the half.
-    edges = xp.zeros_like(spectrum)
-    sides = [edges[..., :1], scale * inner, edges[..., count + 1 :]]
-    permuted = xp.fft.irfft(xp.concat(sides, axis=-1), n=n, axis=-1, norm="ortho")
+    parts = [xp.zeros_like(packed[..., :edge]), scale * real, scale * imag]
+    permuted = RealFourier().apply_adjoint(xp.concat(parts, axis=-1), xp)
     gradient = xp.take(permuted, xp.argsort(order), axis=-1)
     gradient = gradient + xp.sign(mean) / n
     safe = xp.where(rms > 0, rms, xp.ones_like(rms))

@@ -7,25 +7,14 @@ call, with checks and certificates, are in `projections`.
 from __future__ import annotations
 
 from functools import singledispatch
-from typing import NamedTuple
 
 from ._arrays import norm
 from ._namespace import Array, Namespace, RandomSource, stop_gradient
-from .reference import Law, StandardNormal
+from .reference import STANDARD_NORMAL, Law
 from .sets import ConfidenceSet, Global, OneLevel, Sphere, TileField, Tiles, TwoLevel
-from .two_level import nearest_doubly_sorted
+from .two_level import Nearest, nearest_doubly_sorted
 
 __all__ = ["Nearest", "nearest"]
-
-_STANDARD_NORMAL = StandardNormal()
-
-
-class Nearest(NamedTuple):
-    """A point near vectors of shape (..., N), its distance and the lower bound, shape (...)."""
-
-    point: Array
-    distance: Array
-    lower_bound: Array
 
 
 @singledispatch
@@ -129,12 +118,12 @@ def _nearest_two_level(
     source: RandomSource,
     *,
     exchanges: int,
-    law: Law = _STANDARD_NORMAL,
+    law: Law = STANDARD_NORMAL,
 ) -> Nearest:
     lower, upper = target.bounds(vectors, xp, law)
     rows = xp.reshape(vectors, (*vectors.shape[:-1], -1, target.chunk_size))
     result = nearest_doubly_sorted(rows, lower, upper, xp, source, exchanges=exchanges)
-    return Nearest(xp.reshape(result.point, vectors.shape), *result[1:])
+    return result._replace(point=xp.reshape(result.point, vectors.shape))
 
 
 def _with_random_directions(

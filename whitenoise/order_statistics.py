@@ -20,17 +20,17 @@ from scipy import fft, special
 
 from ._cache import ByteCache
 from .coverage import simultaneous_alpha
-from .reference import FloatArray, Law, StandardNormal, beta_score
+from .reference import STANDARD_NORMAL, FloatArray, Law, beta_score
 
 __all__ = [
     "Interval",
+    "check_count",
     "global_interval",
     "one_level_interval",
+    "tail_probability",
     "two_level_interval",
     "two_level_interval_at",
 ]
-
-STANDARD_NORMAL = StandardNormal()
 
 _TABLES = ByteCache(512 * 2**20)
 _EXACT_RANKS = 512  # ranks from either end whose quantile is inverted one by one
@@ -81,8 +81,8 @@ def global_interval(
     >>> [round(float(end), 4) for end in global_interval(0.95, size=1000, simultaneous=True)]
     [-4.0497, 4.0497]
     """
-    alpha = _tail(confidence_level)
-    size = _count("size", size)
+    alpha = tail_probability(confidence_level)
+    size = check_count("size", size)
     if simultaneous:
         alpha = float(-np.expm1(np.log1p(-alpha) / size))
     score = np.asarray(special.ndtri(alpha / 2))
@@ -131,7 +131,7 @@ def one_level_interval(
     >>> [round(float(end), 3) for end in interval.lower]
     [-2.391, -1.315, -0.546]
     """
-    size = _count("size", size)
+    size = check_count("size", size)
     lower, upper = two_level_interval(
         size, 1, confidence_level, simultaneous=simultaneous, reference=reference
     )
@@ -182,7 +182,7 @@ def two_level_interval(
     >>> lower.shape, bool(np.all(lower < upper)), bool(np.all(np.diff(lower, axis=0) > 0))
     ((64, 16), True, True)
     """
-    n_chunks, chunk_size = _count("n_chunks", n_chunks), _count("chunk_size", chunk_size)
+    n_chunks, chunk_size = check_count("n_chunks", n_chunks), check_count("chunk_size", chunk_size)
     alpha = _alpha(n_chunks, chunk_size, confidence_level, simultaneous)
 
     def make() -> Interval:
@@ -229,7 +229,7 @@ def two_level_interval_at(
     >>> lower.round(3).tolist(), upper.round(3).tolist()
     ([2.515, 5.975], [2.749, 7.72])
     """
-    n_chunks, chunk_size = _count("n_chunks", n_chunks), _count("chunk_size", chunk_size)
+    n_chunks, chunk_size = check_count("n_chunks", n_chunks), check_count("chunk_size", chunk_size)
     i, j = np.broadcast_arrays(np.asarray(chunk_rank), np.asarray(rank))
     for name, ranks, count in (("chunk_rank", i, n_chunks), ("rank", j, chunk_size)):
         if not np.issubdtype(ranks.dtype, np.integer) or np.any((ranks < 1) | (ranks > count)):
@@ -243,7 +243,8 @@ def two_level_interval_at(
     return _through(lower(i, j), -lower(n_chunks + 1 - i, chunk_size + 1 - j), reference)
 
 
-def _tail(confidence_level: float) -> float:
+def tail_probability(confidence_level: float) -> float:
+    """Return ``1 - confidence_level``, or raise ValueError if the level is not in (0, 1)."""
     if not 0 < confidence_level < 1:
         raise ValueError(
             f"confidence_level must lie strictly between 0 and 1, got {confidence_level!r}"
@@ -251,14 +252,15 @@ def _tail(confidence_level: float) -> float:
     return 1.0 - float(confidence_level)
 
 
-def _count(name: str, value: int) -> int:
+def check_count(name: str, value: int) -> int:
+    """Return `value`, or raise ValueError if it is not an integer of at least 1."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
         raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
     return int(value)
 
 
 def _alpha(n_chunks: int, chunk_size: int, confidence_level: float, simultaneous: bool) -> float:
-    alpha = _tail(confidence_level)
+    alpha = tail_probability(confidence_level)
     return simultaneous_alpha(n_chunks, chunk_size, alpha) if simultaneous else alpha
 
 

@@ -17,7 +17,7 @@ from scipy import special
 
 FloatArray = NDArray[np.float64]
 
-__all__ = ["Chi", "ChiSquare", "Law", "StandardNormal", "beta_score"]
+__all__ = ["STANDARD_NORMAL", "Chi", "ChiSquare", "Law", "StandardNormal", "beta_score"]
 
 
 class Law(Protocol):
@@ -50,6 +50,9 @@ class StandardNormal:
 
     def quantile(self, score: FloatArray) -> FloatArray:
         return np.asarray(score, dtype=np.float64)
+
+
+STANDARD_NORMAL = StandardNormal()
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ the axes that form the vector, all of them if None; the others are a batch.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -25,8 +25,14 @@ from ._namespace import (
     to_numpy,
     uncompiled,
 )
-from .order_statistics import Interval, global_interval, two_level_interval
-from .reference import Chi, Law, StandardNormal
+from .order_statistics import (
+    Interval,
+    check_count,
+    global_interval,
+    tail_probability,
+    two_level_interval,
+)
+from .reference import STANDARD_NORMAL, Chi, Law
 from .two_level import doubly_sorted
 
 __all__ = [
@@ -45,7 +51,6 @@ DEFAULT_LEVEL = 0.9999
 """Confidence level of the paper (section B.6; the figure is from a public note on it)."""
 
 _BOUNDS = ByteCache(512 * 2**20)
-_STANDARD_NORMAL = StandardNormal()
 
 
 class ConfidenceSet(ABC):
@@ -117,9 +122,13 @@ class ConfidenceSet(ABC):
 
     def inside(self, vectors: Array, xp: Namespace) -> Array:
         """Membership of vectors of shape (..., N), see `contains`."""
+        return self.decide(self.gap(vectors, xp), vectors, xp)
+
+    def decide(self, gap: Array, vectors: Array, xp: Namespace) -> Array:
+        """Membership of vectors whose `gap` is known."""
         slack = self._slack * float(xp.finfo(vectors.dtype).eps)
         size = xp.maximum(norm(vectors, xp), xp.ones_like(vectors[..., 0]))
-        return self.gap(vectors, xp) <= slack * size
+        return gap <= slack * size
 
 
 @dataclass(frozen=True)
@@ -140,7 +149,7 @@ class Global(ConfidenceSet):
     simultaneous: bool = False
 
     def check_size(self, size: int) -> None:
-        global_interval(self.confidence_level, size=size, simultaneous=self.simultaneous)
+        tail_probability(self.confidence_level)
 
     def bounds(self, vectors: Array, xp: Namespace) -> tuple[Array, Array]:
         """Ends of the interval as 0-d arrays beside `vectors`."""
@@ -181,28 +190,32 @@ class TwoLevel(ConfidenceSet):
 
     def check_size(self, size: int) -> None:
         _check_divides("chunk_size", self.chunk_size, size)
-        global_interval(self.confidence_level)
+        tail_probability(self.confidence_level)
 
     def bounds(
-        self, vectors: Array, xp: Namespace, law: Law = _STANDARD_NORMAL
+        self, vectors: Array, xp: Namespace, law: Law = STANDARD_NORMAL
     ) -> tuple[Array, Array]:
         """Matrices of bounds, shape (N / chunk_size, chunk_size), beside `vectors`."""
         n_chunks = int(vectors.shape[-1]) // self.chunk_size
 
-        def interval() -> Interval:
-            return two_level_interval(
+        def make() -> tuple[Array, Array]:
+            interval = two_level_interval(
                 n_chunks,
                 self.chunk_size,
                 self.confidence_level,
                 simultaneous=self.simultaneous,
                 reference=law,
             )
+            return _beside(interval, self.confidence_level, vectors, xp)
 
         key = (self, n_chunks, law, backend_name(vectors), dtype_name(vectors), str(vectors.device))
-        return _cached_beside(key, interval, self.confidence_level, vectors, xp)
+        bounds: tuple[Array, Array] = _BOUNDS.get(
+            key, make, lambda ends: 16 * math.prod(ends[0].shape)
+        )
+        return bounds
 
     def gap(self, vectors: Array, xp: Namespace) -> Array:
-        return doubly_sorted_gap(vectors, self, _STANDARD_NORMAL, xp)
+        return doubly_sorted_gap(vectors, self, STANDARD_NORMAL, xp)
 
 
 @dataclass(frozen=True)
@@ -288,7 +301,7 @@ class Tiles(ConfidenceSet):
         _check_divides("tile_size", self.tile_size, size)
         if self.tile_size < 2 and "energy" in self.statistics:
             raise ValueError("tile_size must be at least 2 for the energy, got 1")
-        global_interval(self.confidence_level)  # before its root is taken
+        tail_probability(self.confidence_level)  # before its root is taken
         self._typical.check_size(size // self.tile_size)
 
     @property
@@ -300,7 +313,7 @@ class Tiles(ConfidenceSet):
 
     def mean_field(self, mean: Array) -> TileField:
         """Return z from the means of the tiles."""
-        return TileField(mean * self.tile_size**0.5, self._typical, _STANDARD_NORMAL)
+        return TileField(mean * self.tile_size**0.5, self._typical, STANDARD_NORMAL)
 
     def norm_field(self, radius: Array) -> TileField:
         """Return r from the norms of the centred tiles."""
@@ -371,8 +384,7 @@ def report(x: Array) -> Any:
 
 
 def _check_divides(name: str, part: int, size: int) -> None:
-    if isinstance(part, bool) or not isinstance(part, (int, np.integer)) or part < 1:
-        raise ValueError(f"{name} must be an integer of at least 1, got {part!r}")
+    check_count(name, part)
     if part > size:
         raise ValueError(f"{name} must be at most the {size} values given, got {part}")
     if size % part:
@@ -397,20 +409,3 @@ def _beside(
             "value"
         )
     return tuple(xp.asarray(end, device=like.device) for end in (lower, upper))
-
-
-def _cached_beside(
-    key: tuple[Any, ...],
-    interval: Callable[[], Interval],
-    confidence_level: float,
-    like: Array,
-    xp: Namespace,
-) -> tuple[Array, Array]:
-    def size(ends: tuple[Array, Array]) -> int:
-        return 16 * int(np.prod(ends[0].shape))
-
-    def make() -> tuple[Array, Array]:
-        return _beside(interval(), confidence_level, like, xp)
-
-    bounds: tuple[Array, Array] = _BOUNDS.get(key, make, size)
-    return bounds

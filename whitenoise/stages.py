@@ -62,8 +62,13 @@ class Stage:
         """Say how far vectors of shape (..., N) are from the stage's sets."""
         seen = self.isometry.apply(vectors, xp)
         parts = [seen[..., window] for window in self.windows(int(vectors.shape[-1]))]
-        inside = np.stack([np.asarray(report(self.target.inside(p, xp))) for p in parts])
         found = [nearest(self.target, p, xp, source) for p in parts]
+        inside = np.stack(
+            [
+                np.asarray(report(self.target.decide(f.lower_bound, p, xp)))
+                for f, p in zip(found, parts, strict=True)
+            ]
+        )
         return StageCertificate(
             self,
             inside=inside.min(axis=0).astype(bool),

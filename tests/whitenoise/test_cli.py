@@ -23,13 +23,6 @@ def tensors(path):
         return {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
 
 
-@pytest.fixture
-def ramp(tmp_path):
-    path = tmp_path / "in.npy"
-    np.save(path, RAMP)
-    return path
-
-
 class TestFormats:
     @pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
     def test_npy_is_what_the_api_gives(self, tmp_path, dtype):

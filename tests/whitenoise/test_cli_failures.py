@@ -13,13 +13,6 @@ from safetensors.numpy import save_file
 from whitenoise import _files, cli
 
 
-@pytest.fixture
-def ramp(tmp_path):
-    path = tmp_path / "in.npy"
-    np.save(path, RAMP)
-    return path
-
-
 class TestReplacing:
     def test_in_place(self, ramp):
         assert whiten(ramp, ramp) == 0

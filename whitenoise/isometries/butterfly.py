@@ -62,17 +62,18 @@ class Butterfly(Isometry):
         n = int(x.shape[-1])
         tile = self.tile_size or n
         whole = n - n % tile
+
+        def mixed(tiles: Array) -> Array:
+            for _ in range(self.repeats):
+                tiles = step(tiles, xp)
+            return tiles
+
         parts = []
         if whole:
             tiles = xp.reshape(x[..., :whole], (*x.shape[:-1], -1, tile))
-            for _ in range(self.repeats):
-                tiles = step(tiles, xp)
-            parts.append(xp.reshape(tiles, (*x.shape[:-1], whole)))
+            parts.append(xp.reshape(mixed(tiles), (*x.shape[:-1], whole)))
         if whole < n:
-            rest = x[..., whole:]
-            for _ in range(self.repeats):
-                rest = step(rest, xp)
-            parts.append(rest)
+            parts.append(mixed(x[..., whole:]))
         return xp.concat(parts, axis=-1)
 
 
