@@ -303,3 +303,18 @@ def test_lower_bound_holds_for_every_known_point(data):
         assert certificate.lower_bound <= distance(x, z) * (1 + ROUNDING)
         if certificate.gap == 0:
             assert certificate.distance <= distance(x, z) * (1 + ROUNDING)
+
+
+@pytest.mark.parametrize("kind", ["sines", "cubed Gaussian"])
+def test_exchanges_close_most_of_the_gap_of_a_larger_matrix(kind):
+    """64 chunks of 16: unlike in tiny matrices, an exchange that lost track of its rows shows."""
+    time = np.arange(1024)
+    x = np.sin(0.01 * time) + 0.5 * np.sin(0.37 * time)
+    if kind == "cubed Gaussian":
+        x = np.random.default_rng(0).standard_normal(1024) ** 3
+    x = x / x.std()
+    gaps = [
+        wn.project_2os(x, 16, rng=0, exchanges=rounds, return_certificate=True)[1].gap
+        for rounds in (0, 10)
+    ]
+    assert 0 < gaps[1] < 0.5 * gaps[0]
