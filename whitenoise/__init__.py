@@ -12,13 +12,16 @@ from .projections import (
     project_tiles,
 )
 from .stages import Stage
+from .verify import Finding, TypicalityReport, typicality
 from .whitener import Whitener, whiten
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Certificate",
+    "Finding",
     "Stage",
+    "TypicalityReport",
     "Whitener",
     "baselines",
     "isometries",
@@ -32,5 +35,6 @@ __all__ = [
     "pullback",
     "reference",
     "sets",
+    "typicality",
     "whiten",
 ]

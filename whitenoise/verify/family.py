@@ -1,0 +1,141 @@
+"""What a family of statistics is, and the two shapes that most statistics have.
+
+A family works in three steps, so that arrays of any backend, batches and streams share one code:
+
+1. `measure` runs on the array's device and returns small float64 arrays, one row for each vector;
+2. `summarise` runs on the host and turns rows into what can be added over the blocks of a stream;
+3. `judge` turns sums over blocks into statistics with p-values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from .._namespace import Array
+from ..reference import FloatArray
+from .laws import chi_square_scores, log_two_sided, sidak
+from .view import Layout, View
+
+__all__ = ["Family", "NotEnough", "Rows", "Statistic", "largest", "overall", "trend"]
+
+Rows = dict[str, FloatArray]
+"""Named host arrays whose first axis counts vectors."""
+
+
+class NotEnough(Exception):
+    """The array is too small, or too coarsely rounded, for a family; the message says why."""
+
+
+class Place(NamedTuple):
+    """Sentence and place of one finding."""
+
+    sentence: str
+    where: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """One test of a family, for all vectors at once."""
+
+    name: str
+    weight: float
+    """Share of the budget of its family, up to a common factor."""
+    log_pvalue: FloatArray
+    """Shape (B,)."""
+    describe: Callable[[int], Place]
+    """Sentence and place for vector `b`."""
+
+
+class Family:
+    """Statistics that look for one kind of structure.
+
+    Parameters
+    ----------
+    layout
+        Shape and dtype of one vector. The constructor plans the work, which is cached by layout.
+
+    Raises
+    ------
+    NotEnough
+        If the family cannot say anything about vectors of this layout.
+    """
+
+    name: ClassVar[str]
+    share: ClassVar[float]
+    """Share of the false-alarm budget, before families that are off give theirs away."""
+    keep_loudest: ClassVar[frozenset[str]] = frozenset()
+    """Keys whose rows are not added over blocks: the one with the smallest first entry stays."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+
+    def measure(self, view: View) -> dict[str, Array]:
+        """Compute small arrays on the device, first axis counting vectors."""
+        raise NotImplementedError
+
+    def summarise(self, rows: Rows) -> Rows:
+        """Bring measurements into a form that adds up over blocks."""
+        return rows
+
+    def judge(self, rows: Rows, blocks: int) -> list[Statistic]:
+        """Test sums over `blocks` blocks."""
+        raise NotImplementedError
+
+
+def overall(
+    scores: FloatArray, name: str, weight: float, what: str
+) -> Statistic:
+    """Chi-square test of the sum of squared scores: too much variation among them, or too little.
+
+    Exact if the scores are independent N(0, 1), shape (B, G).
+    """
+    count = scores.shape[-1]
+    total = np.sum(scores**2, axis=-1)
+    score = chi_square_scores(total, count)
+
+    def describe(b: int) -> Place:
+        ratio = total[b] / count
+        how = f"vary {ratio:.3g} times as much as chance would have them"
+        if ratio < 1:
+            how = f"are too regular, with {100 * ratio:.3g} % of the variation of chance"
+        return Place(f"{what} {how}", {})
+
+    return Statistic(name, weight, log_two_sided(score), describe)
+
+
+def largest(
+    scores: FloatArray,
+    name: str,
+    weight: float,
+    describe_one: Callable[[int, int], Place],
+    count: int | None = None,
+) -> Statistic:
+    """Test of the largest absolute score among independent ones, shape (B, G)."""
+    index = np.argmax(np.abs(scores), axis=-1)
+    peak = np.take_along_axis(scores, index[:, None], axis=-1)[:, 0]
+    log_p = sidak(log_two_sided(peak), scores.shape[-1] if count is None else count)
+    return Statistic(name, weight, log_p, lambda b: describe_one(b, int(index[b])))
+
+
+def trend(
+    scores: FloatArray, contrast: FloatArray, name: str, weight: float, up: str, down: str
+) -> Statistic:
+    """Normal test of a weighted sum of independent scores, shape (B, G)."""
+    score = scores @ contrast / np.sqrt(np.sum(contrast**2))
+
+    def describe(b: int) -> Place:
+        return Place(f"{up if score[b] > 0 else down} ({abs(score[b]):.1f} standard errors)", {})
+
+    return Statistic(name, weight, log_two_sided(score), describe)
+
+
+def percent(energy: float, expected: float) -> str:
+    """Say how far an energy is from its expectation: ``31 % high``."""
+    excess = energy / expected - 1
+    if excess > 9:
+        return f"{energy / expected:.3g} times too high"
+    return f"{abs(100 * excess):.2g} % {'high' if excess > 0 else 'low'}"

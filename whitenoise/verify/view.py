@@ -1,0 +1,106 @@
+"""What families look at: a batch of arrays in double precision, and transforms they share."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from .._namespace import Array, Namespace
+from ..reference import FloatArray
+
+__all__ = ["SIGNIFICANT_BITS", "Groups", "Layout", "View", "group_sums"]
+
+SIGNIFICANT_BITS = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8}
+"""Bits of the significand, the leading one included."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Shape and dtype of one vector: what plans depend on."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return math.prod(self.shape)
+
+    @property
+    def bits(self) -> int:
+        """Bits of the significand."""
+        return SIGNIFICANT_BITS[self.dtype]
+
+    @property
+    def planes(self) -> tuple[int, int, int] | None:
+        """Shape (C, H, W) as images along the last two axes, None if these are too short."""
+        if len(self.shape) < 2 or min(self.shape[-2:]) < 4:
+            return None
+        height, width = self.shape[-2:]
+        return self.size // (height * width), height, width
+
+
+class View:
+    """A batch of vectors, shape ``(B, *shape)``, float64 on the device of the caller's array."""
+
+    def __init__(self, x: Array, xp: Namespace, layout: Layout) -> None:
+        self.x = x
+        self.xp = xp
+        self.layout = layout
+        self.batch = int(x.shape[0])
+
+    @cached_property
+    def flat(self) -> Array:
+        """Shape (B, N)."""
+        return self.xp.reshape(self.x, (self.batch, -1))
+
+    @cached_property
+    def squares(self) -> Array:
+        """Squared values, shape ``(B, *shape)``."""
+        return self.x * self.x
+
+    @cached_property
+    def sorted(self) -> Array:
+        """Values in increasing order, shape (B, N)."""
+        return self.xp.sort(self.flat, axis=-1)
+
+    def host(self, values: FloatArray) -> Array:
+        """Bring a host table beside the data."""
+        return self.xp.asarray(np.ascontiguousarray(values), device=self.x.device)
+
+    def sum_others(self, values: Array, axis: int) -> Array:
+        """Sum over every axis of the vector but one, shape (B, n)."""
+        others = tuple(a + 1 for a in range(len(self.layout.shape)) if a != axis)
+        return self.xp.sum(values, axis=others) if others else values
+
+
+@dataclass(frozen=True)
+class Groups:
+    """A partition of flat positions, to add up what falls into each group."""
+
+    order: FloatArray
+    """Positions sorted by group; positions of no group are left out."""
+    ends: FloatArray
+    """Where in `order` each group ends."""
+    counts: FloatArray
+    """Positions in each group."""
+
+    @classmethod
+    def of(cls, labels: FloatArray) -> Groups:
+        """Group positions by label 0, 1, ...; negative labels belong nowhere."""
+        labels = np.asarray(labels).ravel()
+        order = np.argsort(labels, kind="stable")
+        order = order[np.searchsorted(labels[order], 0) :]
+        counts = np.bincount(labels[order])
+        return cls(order, np.cumsum(counts) - 1, counts)
+
+
+def group_sums(view: View, values: Array, groups: Groups) -> Array:
+    """Add up `values` of shape (B, n) in each group, shape (B, G); every group holds something."""
+    xp = view.xp
+    sums = xp.cumulative_sum(xp.take(values, view.host(groups.order), axis=-1), axis=-1)
+    sums = xp.take(sums, view.host(groups.ends), axis=-1)
+    return xp.concat([sums[:, :1], sums[:, 1:] - sums[:, :-1]], axis=-1)
