@@ -12,18 +12,28 @@ from .projections import (
     project_tiles,
 )
 from .stages import Stage
-from .verify import Finding, TypicalityReport, typicality
+from .verify import (
+    Detectable,
+    Finding,
+    TypicalityAccumulator,
+    TypicalityReport,
+    detectable,
+    typicality,
+)
 from .whitener import Whitener, whiten
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Certificate",
+    "Detectable",
     "Finding",
     "Stage",
+    "TypicalityAccumulator",
     "TypicalityReport",
     "Whitener",
     "baselines",
+    "detectable",
     "isometries",
     "order_statistics",
     "project",

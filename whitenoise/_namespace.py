@@ -22,6 +22,7 @@ __all__ = [
     "array_namespace",
     "backend_name",
     "dtype_name",
+    "normal_score_of_modulus",
     "stop_gradient",
     "to_numpy",
     "uncompiled",
@@ -91,6 +92,24 @@ def dtype_name(x: Array) -> str:
 def stop_gradient(x: Array) -> Array:
     """Return `x` cut off from automatic differentiation."""
     return x.detach() if backend_name(x) == "torch" else x
+
+
+def normal_score_of_modulus(x: Array) -> Array:
+    """Map float64 N(0, 1) values to ``Phi^{-1}(2 Phi(|x|) - 1)``, N(0, 1) again; at least -8."""
+    backend = backend_name(x)
+    if backend == "torch":
+        special: Any = sys.modules["torch"].special
+    elif backend == "cupy":
+        import cupyx.scipy.special as special
+    else:
+        from scipy import special
+    host = np.asarray(x) if backend == "array_api_strict" else x  # it has no special functions
+    upper = special.erfc(abs(host) * 0.5**0.5)  # P(|Z| > |x|) keeps its digits in the tail
+    score = -special.ndtri(upper)
+    score = array_namespace(score).clip(score, -8.0, None)
+    if backend == "array_api_strict":
+        return array_namespace(x).asarray(score, device=x.device)
+    return score
 
 
 def to_numpy(x: Array) -> np.ndarray[Any, Any]:

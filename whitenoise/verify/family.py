@@ -17,10 +17,22 @@ import numpy as np
 
 from .._namespace import Array
 from ..reference import FloatArray
-from .laws import chi_square_scores, log_two_sided, sidak
+from .laws import bonferroni, chi_square_scores, log_two_sided, sidak
 from .view import Layout, View
 
-__all__ = ["Family", "NotEnough", "Rows", "Statistic", "largest", "overall", "trend"]
+__all__ = [
+    "Family",
+    "NotEnough",
+    "Place",
+    "Rows",
+    "Statistic",
+    "condense",
+    "largest",
+    "loudest",
+    "overall",
+    "percent",
+    "trend",
+]
 
 Rows = dict[str, FloatArray]
 """Named host arrays whose first axis counts vectors."""
@@ -86,39 +98,58 @@ class Family:
         raise NotImplementedError
 
 
-def overall(
-    scores: FloatArray, name: str, weight: float, what: str
-) -> Statistic:
-    """Chi-square test of the sum of squared scores: too much variation among them, or too little.
+def condense(scores: FloatArray, values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Reduce independent scores of shape (B, G) to what adds up over blocks.
 
-    Exact if the scores are independent N(0, 1), shape (B, G).
+    Returns
+    -------
+    total
+        Sum of squared scores, shape (B,), for `overall`.
+    peak
+        Rows ``(-|score|, score, group, value)`` of the largest, shape (B, 4), for `largest`.
     """
-    count = scores.shape[-1]
-    total = np.sum(scores**2, axis=-1)
+    index = np.argmax(np.abs(scores), axis=-1)[:, None]
+    score = np.take_along_axis(scores, index, axis=-1)
+    value = np.take_along_axis(np.broadcast_to(values, scores.shape), index, axis=-1)
+    peak = np.concatenate([-np.abs(score), score, index, value], axis=-1)
+    return np.sum(scores**2, axis=-1), peak
+
+
+def overall(total: FloatArray, count: int, name: str, weight: float, what: str) -> Statistic:
+    """Chi-square test of the sum of `count` squared scores: too much variation, or too little.
+
+    Exact if the scores are independent N(0, 1).
+    """
     score = chi_square_scores(total, count)
 
     def describe(b: int) -> Place:
         ratio = total[b] / count
-        how = f"vary {ratio:.3g} times as much as chance would have them"
         if ratio < 1:
             how = f"are too regular, with {100 * ratio:.3g} % of the variation of chance"
+        else:
+            how = f"vary {ratio:.3g} times as much as by chance"
         return Place(f"{what} {how}", {})
 
     return Statistic(name, weight, log_two_sided(score), describe)
 
 
 def largest(
-    scores: FloatArray,
+    peak: FloatArray,
+    count: int,
     name: str,
     weight: float,
-    describe_one: Callable[[int, int], Place],
-    count: int | None = None,
+    describe_one: Callable[[int, float], Place],
 ) -> Statistic:
-    """Test of the largest absolute score among independent ones, shape (B, G)."""
-    index = np.argmax(np.abs(scores), axis=-1)
-    peak = np.take_along_axis(scores, index[:, None], axis=-1)[:, 0]
-    log_p = sidak(log_two_sided(peak), scores.shape[-1] if count is None else count)
-    return Statistic(name, weight, log_p, lambda b: describe_one(b, int(index[b])))
+    """Test of the largest of `count` absolute scores, exact if they are independent.
+
+    `describe_one` gets the group and the value of the largest.
+    """
+    log_p = sidak(log_two_sided(peak[:, 1]), count)
+
+    def describe(b: int) -> Place:
+        return describe_one(int(peak[b, 2]), float(peak[b, 3]))
+
+    return Statistic(name, weight, log_p, describe)
 
 
 def trend(
@@ -131,6 +162,20 @@ def trend(
         return Place(f"{up if score[b] > 0 else down} ({abs(score[b]):.1f} standard errors)", {})
 
     return Statistic(name, weight, log_two_sided(score), describe)
+
+
+def loudest(
+    log_p: FloatArray, name: str, weight: float, describe_one: Callable[[int, int], Place]
+) -> Statistic:
+    """Bonferroni-corrected smallest of p-values that may depend on each other, shape (B, G)."""
+    index = np.argmin(log_p, axis=-1)
+    smallest = np.take_along_axis(log_p, index[:, None], axis=-1)[:, 0]
+    return Statistic(
+        name,
+        weight,
+        bonferroni(smallest, log_p.shape[-1]),
+        lambda b: describe_one(b, int(index[b])),
+    )
 
 
 def percent(energy: float, expected: float) -> str:

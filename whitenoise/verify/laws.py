@@ -23,7 +23,10 @@ __all__ = [
     "binomial_log_pvalue",
     "bonferroni",
     "chi_square_scores",
+    "flatness_law",
     "log_two_sided",
+    "log_upper",
+    "quadratic_law",
     "saddlepoint_table",
     "sidak",
     "sum_law",
@@ -40,9 +43,7 @@ def chi_square_scores(energy: ArrayLike, df: ArrayLike) -> FloatArray:
     Exact while the tail is above 1e-290, then ``w + log(v / w) / w`` with the signed root `w` of
     the deviance (Barndorff-Nielsen), whose relative error in the tail is about ``1 / (6 df)``.
     """
-    energy, df = np.broadcast_arrays(
-        np.asarray(energy, np.float64), np.asarray(df, np.float64)
-    )
+    energy, df = np.broadcast_arrays(np.asarray(energy, np.float64), np.asarray(df, np.float64))
     shape, half = df / 2, np.maximum(energy, 0.0) / 2
     below, above = special.gammainc(shape, half), special.gammaincc(shape, half)
     score = _score(below, above)
@@ -89,6 +90,11 @@ def log_two_sided(score: ArrayLike) -> FloatArray:
     """Log p-value of a score, both tails together."""
     log_p = np.log(2) + special.log_ndtr(-np.abs(np.asarray(score, np.float64)))
     return np.asarray(np.minimum(log_p, 0.0))
+
+
+def log_upper(score: ArrayLike) -> FloatArray:
+    """Log of the probability of a larger score."""
+    return np.asarray(special.log_ndtr(-np.asarray(score, np.float64)))
 
 
 def sidak(log_pvalue: ArrayLike, count: ArrayLike) -> FloatArray:
@@ -188,6 +194,34 @@ def quadratic_law(eigenvalues: FloatArray, multiplicity: FloatArray) -> ScoreTab
     k1 = (eigenvalues / scaled) @ multiplicity
     k2 = 2 * (eigenvalues / scaled) ** 2 @ multiplicity
     return saddlepoint_table(t, k, k1, k2)
+
+
+def flatness_law(shapes: FloatArray, mean_shape: float) -> ScoreTable:
+    """Law of ``sum_i log(G_i / M)`` for independent gamma variables of given `shapes`.
+
+    `M` is a scale: the mean of gamma variables whose shapes sum to ``n * mean_shape``, such that
+    the ratios do not depend on it (Basu), so that the cumulant generating functions subtract:
+    ``sum_i log Gamma(a_i + t) / Gamma(a_i) - log Gamma(A + n t) / Gamma(A) + n t log n``.
+    """
+    n, total = shapes.size, shapes.size * mean_shape
+    values, counts = np.unique(shapes, return_counts=True)
+
+    def derivative(order: int, t: FloatArray) -> FloatArray:
+        if order == 0:
+            terms = special.gammaln(values + t[:, None]) - special.gammaln(values)
+            whole = special.gammaln(total + n * t) - special.gammaln(total) - n * t * np.log(n)
+        else:
+            terms = special.polygamma(order - 1, values + t[:, None])
+            whole = n**order * special.polygamma(order - 1, total + n * t)
+            whole = whole - (n * np.log(n) if order == 1 else 0.0)
+        return np.asarray(terms @ counts - whole)
+
+    spread = np.sqrt(derivative(2, np.zeros(1)))[0]
+    near = np.linspace(0.05, _REACH, 300) / spread
+    low = values.min()
+    t = np.concatenate([-low * np.tanh(near[::-1] / low), near])
+    t = np.unique(t[t > -low * (1 - 1e-9)])
+    return saddlepoint_table(t, *(derivative(order, t) for order in range(3)))
 
 
 def _score(below: FloatArray, above: FloatArray) -> FloatArray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._namespace import Array
-from .laws import sidak
+from .joining import join
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,7 +44,7 @@ class Finding:
     @property
     def log_adjusted(self) -> float:
         """Log p-value after correction for all statistics of the report."""
-        return joined_log_pvalue([self.log_pvalue - math.log(self.share)])
+        return float(join(self.log_pvalue - math.log(self.share)))
 
     @property
     def adjusted(self) -> float:
@@ -89,7 +89,7 @@ class TypicalityReport:
     @property
     def log_pvalue(self) -> float:
         """Natural logarithm of `pvalue`, finite where that underflows."""
-        return joined_log_pvalue([f.log_pvalue - math.log(f.share) for f in self.findings])
+        return float(join(min(f.log_pvalue - math.log(f.share) for f in self.findings)))
 
     @property
     def pvalue(self) -> float:
@@ -118,8 +118,8 @@ class TypicalityReport:
         for name in dict.fromkeys(f.family for f in self.findings):
             members = [f for f in self.findings if f.family == name]
             total = sum(f.share for f in members)
-            result[name] = joined_log_pvalue(
-                [f.log_pvalue - math.log(f.share / total) for f in members]
+            result[name] = float(
+                join(min(f.log_pvalue - math.log(f.share / total) for f in members))
             )
         return result
 
@@ -172,14 +172,6 @@ class TypicalityReport:
         return "\n".join(lines)
 
 
-def joined_log_pvalue(log_rates: Sequence[float]) -> float:
-    """Join weighted log p-values ``log(p_i / share_i)`` into ``log(1 - exp(-min))``."""
-    log_rate = min(log_rates)
-    if log_rate < -30:
-        return log_rate
-    return math.log(-math.expm1(-math.exp(min(log_rate, 700.0))))
-
-
 def format_pvalue(log_pvalue: float) -> str:
     """Write a p-value from its natural logarithm, also below the range of doubles."""
     if log_pvalue > math.log(0.001):
@@ -203,9 +195,3 @@ def _finding_dict(finding: Finding) -> dict[str, Any]:
         "adjusted": finding.adjusted,
         "share": finding.share,
     }
-
-
-def smallest_of(log_pvalues: NDArray[np.float64]) -> tuple[float, int]:
-    """Log p-value of the smallest of independent p-values, and which it is."""
-    loudest = int(np.argmin(log_pvalues))
-    return float(sidak(log_pvalues[loudest], log_pvalues.size)), loudest

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
+from scipy import special
 
-from .._arrays import Axis, as_vectors, cast
+from .._arrays import Axis, Vectors, as_vectors, cast
 from .._namespace import Array, array_namespace, dtype_name, stop_gradient, to_numpy
 from .families import FAMILIES
 from .family import Family, NotEnough, Rows, Statistic
-from .laws import log_two_sided, sidak
+from .joining import join
+from .laws import beta_scores, log_upper, sidak
 from .report import Finding, TypicalityReport
 from .view import SIGNIFICANT_BITS, Layout, View
 
 __all__ = ["Battery", "battery", "typicality"]
 
+_GOLDEN = (5**0.5 - 1) / 2
 _CHUNK = 2**22  # values measured at once
+_MOST_VECTORS = 1024  # whose pairs are compared
+_SHARE_BETWEEN = 0.05
 
 
 def typicality(x: Array, axis: Axis = None, *, dtype: str | None = None) -> TypicalityReport:
@@ -64,8 +68,8 @@ def typicality(x: Array, axis: Axis = None, *, dtype: str | None = None) -> Typi
     vectors = as_vectors(stop_gradient(x), axis)
     layout = Layout(vectors.shape, declared_dtype(x, dtype))
     tests = battery(layout)
-    rows = tests.measure(vectors.data, vectors.xp)
-    return tests.report(rows, batch=vectors.batch, source=x)
+    rows = tests.measure(vectors.data)
+    return tests.report(rows, batch=vectors.batch, source=x, between=between_vectors(vectors))
 
 
 def declared_dtype(x: Array, dtype: str | None) -> str:
@@ -100,7 +104,7 @@ class Battery:
                 self.skipped[kind.name] = str(reason)
         self.total_share = sum(family.share for family in self.families)
 
-    def measure(self, vectors: Array, xp: object) -> dict[str, Rows]:
+    def measure(self, vectors: Array) -> dict[str, Rows]:
         """Measure vectors of shape ``(*batch, N)`` and bring the numbers to the host.
 
         Returns
@@ -138,9 +142,7 @@ class Battery:
             stop = start + int(part.shape[1])
             rows[name][key] = host[:, start:stop].reshape(tuple(value.shape))
             start = stop
-        return {
-            family.name: family.summarise(rows[family.name]) for family in self.families
-        }
+        return {family.name: family.summarise(rows[family.name]) for family in self.families}
 
     def judge(self, rows: dict[str, Rows], blocks: int = 1) -> list[tuple[str, float, Statistic]]:
         """Return all statistics with their family and share of the budget."""
@@ -152,6 +154,14 @@ class Battery:
                 result.append((family.name, family.share * s.weight / total, s))
         return result
 
+    def shares(self) -> dict[tuple[str, str], float]:
+        """Share of the false-alarm budget by family and statistic."""
+        xp = np
+        grid = (np.arange(self.layout.size) * _GOLDEN) % 1  # any values will do
+        values = special.ndtri(np.clip(grid, 1e-6, 1 - 1e-6)).reshape(1, *self.layout.shape)
+        judged = self.judge(self.measure(xp.asarray(values)))
+        return {(family, s.name): share for family, share, s in judged}
+
     def report(
         self,
         rows: dict[str, Rows],
@@ -159,12 +169,19 @@ class Battery:
         batch: tuple[int, ...] = (),
         blocks: int = 1,
         source: Array = None,
+        between: Finding | str | None = None,
     ) -> TypicalityReport:
         """Join everything into a report."""
         judged = self.judge(rows, blocks)
         log_p = np.stack([s.log_pvalue for _, _, s in judged])
         rates = log_p - np.log([share for _, share, _ in judged])[:, None]
-        findings = []
+        skipped = dict(self.skipped)
+        if isinstance(between, str):
+            skipped["between"] = between
+        if blocks > 1:
+            skipped["between blocks"] = "values of different blocks are not compared"
+        findings = [between] if isinstance(between, Finding) else []
+        rest = 1 - sum(f.share for f in findings)
         for (family, share, statistic), row in zip(judged, log_p, strict=True):
             b = int(np.argmin(row))
             place = statistic.describe(b)
@@ -178,7 +195,7 @@ class Battery:
                     family=family,
                     statistic=statistic.name,
                     log_pvalue=float(sidak(row[b], row.size)),
-                    share=share,
+                    share=share * rest,
                     sentence=sentence,
                     where=where,
                 )
@@ -189,16 +206,41 @@ class Battery:
             batch=batch,
             dtype=self.layout.dtype,
             findings=tuple(findings),
-            skipped=self.skipped,
-            log_pvalues=_joined(rates).reshape(batch),
+            skipped=skipped,
+            log_pvalues=join(rates.min(axis=0)).reshape(batch),
             blocks=blocks,
             source=source,
         )
 
 
-def _joined(log_rates: np.ndarray) -> np.ndarray:
-    """Join weighted log p-values of shape (S, B) over statistics."""
-    lowest = log_rates.min(axis=0)
-    with np.errstate(over="ignore"):
-        joined = np.log(-np.expm1(-np.exp(np.clip(lowest, -30, 5))))
-    return np.where(lowest < -30, lowest, joined)
+def between_vectors(vectors: Vectors) -> Finding | str | None:
+    """Test whether two vectors of a batch go together; None for one vector, or why it is off.
+
+    The correlation of two vectors has ``r^2 ~ Beta(1/2, (N - 1)/2)``; the smallest p-value is
+    multiplied by the number of pairs.
+    """
+    count = math.prod(vectors.batch)
+    if not vectors.batch or count < 2 or vectors.size < 2:
+        return None
+    if count > _MOST_VECTORS:
+        return f"{count} vectors are more than {_MOST_VECTORS}"
+    xp = vectors.xp
+    x = cast(xp.reshape(vectors.data, (count, -1)), xp.float64, xp)
+    gram = to_numpy(x @ xp.matrix_transpose(x))
+    length = np.sqrt(np.maximum(np.diagonal(gram), 1e-300))
+    r = np.tril(gram / length / length[:, None], -1)
+    flat = int(np.argmax(np.abs(r)))
+    first, second = (
+        tuple(int(i) for i in np.unravel_index(k, vectors.batch))
+        for k in sorted(divmod(flat, count))
+    )
+    score = beta_scores(r.flat[flat] ** 2, 0.5, (vectors.size - 1) / 2)
+    log_p = float(np.minimum(log_upper(score) + math.log(count * (count - 1) / 2), 0.0))
+    return Finding(
+        family="between",
+        statistic="correlation of two vectors",
+        log_pvalue=log_p,
+        share=_SHARE_BETWEEN,
+        sentence=f"vectors {first} and {second} correlate by {r.flat[flat]:+.3g}",
+        where={"view": "between", "index": (first, second)},
+    )

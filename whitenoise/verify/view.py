@@ -51,6 +51,7 @@ class View:
         self.xp = xp
         self.layout = layout
         self.batch = int(x.shape[0])
+        self._grams: dict[tuple[int | None, int], Array] = {}
 
     @cached_property
     def flat(self) -> Array:
@@ -70,6 +71,20 @@ class View:
     def host(self, values: FloatArray) -> Array:
         """Bring a host table beside the data."""
         return self.xp.asarray(np.ascontiguousarray(values), device=self.x.device)
+
+    def gram(self, axis: int | None, rows: int) -> Array:
+        """Inner products of the slices of an axis, or of the phases of the flattened array."""
+        key = (axis, rows)
+        if key not in self._grams:
+            xp = self.xp
+            if axis is None:
+                n = self.layout.size // rows
+                x = xp.reshape(self.flat[:, : n * rows], (self.batch, n, rows))
+                x = xp.matrix_transpose(x)
+            else:
+                x = xp.reshape(xp.moveaxis(self.x, axis + 1, 1), (self.batch, rows, -1))
+            self._grams[key] = x @ xp.matrix_transpose(x)
+        return self._grams[key]
 
     def sum_others(self, values: Array, axis: int) -> Array:
         """Sum over every axis of the vector but one, shape (B, n)."""
@@ -91,7 +106,7 @@ class Groups:
     @classmethod
     def of(cls, labels: FloatArray) -> Groups:
         """Group positions by label 0, 1, ...; negative labels belong nowhere."""
-        labels = np.asarray(labels).ravel()
+        labels = np.asarray(labels).ravel().astype(np.int64)
         order = np.argsort(labels, kind="stable")
         order = order[np.searchsorted(labels[order], 0) :]
         counts = np.bincount(labels[order])

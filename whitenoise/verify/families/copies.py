@@ -1,0 +1,165 @@
+"""A patch that appears again elsewhere, or its negative, exactly or with noise."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..._namespace import Array
+from ..family import Family, NotEnough, Place, Rows, Statistic
+from ..laws import LOG_FLOOR, beta_scores, log_upper
+from ..view import Layout, View
+
+__all__ = ["Copies"]
+
+_CODE = (4, 5)  # signs of a patch of this size are its code
+_WINDOWS = (6, 8, 12, 16)
+_LINE_CODE = 20
+_LINE_WINDOWS = (32, 64, 128, 256)
+_NEIGHBOURS = 2  # how many next patches in the order of codes are compared
+_FIRST, _SECOND = 4096, 48  # pairs looked at by the code's patch, and by windows
+
+
+class Copies(Family):
+    """Pairs of disjoint windows that correlate more than any pair should.
+
+    Pairs are proposed by equal sign patterns of small patches and then measured: the correlation
+    `r` of two disjoint windows of `m` values has ``r^2 ~ Beta(1/2, (m - 1)/2)`` exactly. Choosing
+    pairs by looking is paid for: the p-value is multiplied by the number of all pairs of positions
+    and window sizes, which is valid however pairs depend on each other.
+
+    Copies that are mirrored, rotated or scaled are not looked for.
+    """
+
+    name = "copies"
+    share = 0.01
+    keep_loudest = frozenset({"best"})
+
+    def __init__(self, layout: Layout) -> None:
+        super().__init__(layout)
+        planes = layout.planes
+        self.images = planes is not None and min(planes[1:]) >= 2 * _WINDOWS[0]
+        if self.images and planes is not None:
+            self.grid, self.code = planes, _CODE
+            self.windows = [(w, w) for w in _WINDOWS if 2 * w <= min(planes[1:])]
+        else:
+            self.grid, self.code = (1, 1, layout.size), (1, _LINE_CODE)
+            self.windows = [(1, w) for w in _LINE_WINDOWS if 2 * w <= layout.size]
+        if not self.windows:
+            raise NotEnough(f"{layout.size} values of shape {layout.shape} hold no two windows")
+        self.positions = self.grid[0] * np.prod(
+            [n - c + 1 for n, c in zip(self.grid[1:], self.code, strict=True)]
+        )
+        # Ordered choice of two positions, a window size: more than the pairs ever compared.
+        self.log_trials = float(np.log(self.positions) * 2 - np.log(2) + np.log(len(self.windows)))
+
+    def measure(self, view: View) -> dict[str, Array]:
+        xp = view.xp
+        best = [self._search(view, view.flat[b, :]) for b in range(view.batch)]
+        return {"best": xp.stack(best)}
+
+    def _search(self, view: View, flat: Array) -> Array:
+        """Return (-|r|-based rank, m, r, position, position) of the best pair of one vector."""
+        xp = view.xp
+        codes, corner = self._codes(view, flat)
+        order = xp.argsort(codes)
+        codes = xp.take(codes, order)
+        corner = xp.take(corner, order)
+        first, second = [], []
+        for k in range(1, _NEIGHBOURS + 1):
+            same = xp.nonzero(codes[k:] == codes[:-k])[0]
+            first.append(xp.take(corner, same))
+            second.append(xp.take(corner, same + k))
+        a, b = xp.concat(first), xp.concat(second)
+        a, b, r = self._correlate(view, flat, a, b, self.code, _FIRST)
+        best = xp.asarray([0.0, 1.0, 0.0, 0.0, 0.0], dtype=xp.float64, device=flat.device)
+        if a.shape[0] == 0:
+            return best
+        top = xp.argsort(-xp.abs(r))[:_SECOND]
+        a, b = xp.take(a, top), xp.take(b, top)
+        candidates = [best[None, :]]
+        for window in self.windows:
+            left, right, r = self._correlate(view, flat, a, b, window, _SECOND)
+            if left.shape[0] == 0:
+                continue
+            m = float(window[0] * window[1])
+            # Deviance of the correlation, which orders p-values of different windows.
+            rank = m / 2 * xp.log(xp.clip(1 - r * r, 1e-300, 1.0))
+            k = xp.argmin(rank)
+            values = [rank[k], xp.full_like(rank[k], m), r[k]]
+            places = [xp.astype(p[k], xp.float64) for p in (left, right)]
+            candidates.append(xp.stack([*values, *places])[None, :])
+        table = xp.concat(candidates, axis=0)
+        return table[xp.argmin(table[:, 0]), :]
+
+    def _codes(self, view: View, flat: Array) -> tuple[Array, Array]:
+        """Sign patterns of all patches up to a common sign, and the flat index of their corners."""
+        xp = view.xp
+        channels, height, width = self.grid
+        rows, columns = height - self.code[0] + 1, width - self.code[1] + 1
+        sign = xp.reshape(xp.astype(flat > 0, xp.int32), self.grid)
+        reference = sign[:, :rows, :columns]
+        codes = xp.zeros_like(reference)
+        for dy in range(self.code[0]):
+            for dx in range(self.code[1]):
+                bit = sign[:, dy : dy + rows, dx : dx + columns]
+                codes = 2 * codes + xp.astype(bit != reference, xp.int32)
+        corner = xp.reshape(xp.arange(flat.shape[0], device=flat.device), self.grid)
+        return xp.reshape(codes, (-1,)), xp.reshape(corner[:, :rows, :columns], (-1,))
+
+    def _correlate(
+        self, view: View, flat: Array, a: Array, b: Array, window: tuple[int, int], most: int
+    ) -> tuple[Array, Array, Array]:
+        """Correlate windows around corners `a` and `b`, leaving out pairs that meet."""
+        xp = view.xp
+        _, height, width = self.grid
+        a, b = self._fitted(xp, a, window), self._fitted(xp, b, window)
+        apart = xp.abs(a % (height * width) // width - b % (height * width) // width) >= window[0]
+        apart = apart | (xp.abs(a % width - b % width) >= window[1])
+        apart = apart | (a // (height * width) != b // (height * width))
+        keep = xp.nonzero(apart)[0][:most]
+        a, b = xp.take(a, keep), xp.take(b, keep)
+        offsets = (np.arange(window[0])[:, None] * width + np.arange(window[1])).ravel()
+        offset = view.host(offsets)
+        x = xp.take(flat, xp.reshape(a[:, None] + offset, (-1,)))
+        y = xp.take(flat, xp.reshape(b[:, None] + offset, (-1,)))
+        x, y = xp.reshape(x, (-1, offsets.size)), xp.reshape(y, (-1, offsets.size))
+        energy = xp.sum(x * x, axis=-1) * xp.sum(y * y, axis=-1)
+        r = xp.sum(x * y, axis=-1) / xp.sqrt(xp.where(energy > 0, energy, xp.ones_like(energy)))
+        return a, b, r
+
+    def _fitted(self, xp: object, corner: Array, window: tuple[int, int]) -> Array:
+        """Centre the window on the patch, as far as the image allows."""
+        _, height, width = self.grid
+        plane = corner // (height * width)
+        y = corner % (height * width) // width - (window[0] - self.code[0]) // 2
+        x = corner % width - (window[1] - self.code[1]) // 2
+        y = xp.clip(y, 0, height - window[0])
+        x = xp.clip(x, 0, width - window[1])
+        return plane * (height * width) + y * width + x
+
+    def judge(self, rows: Rows, blocks: int) -> list[Statistic]:
+        best = rows["best"]
+        m, r = best[:, 1], np.clip(best[:, 2], -1.0, 1.0)
+        score = beta_scores(r**2, 0.5, np.maximum(m - 1, 1e-9) / 2)
+        # One-sided in r^2: both signs of r are far.
+        log_p = np.where(m > 1, log_upper(score), 0.0)
+        log_p = np.minimum(np.maximum(log_p, LOG_FLOOR) + self.log_trials + np.log(blocks), 0.0)
+
+        def describe(b: int) -> Place:
+            if m[b] <= 1:
+                return Place("no two patches have the same signs", {})
+            window = next(w for w in self.windows if w[0] * w[1] == m[b])
+            places = [
+                tuple(int(i) for i in np.unravel_index(int(p), self.grid)) for p in best[b, 3:5]
+            ]
+            if not self.images:
+                places, window = [place[-1:] for place in places], window[1:]
+            size = "x".join(map(str, window))
+            at = [p if len(p) > 1 else p[0] for p in places]
+            what = "a copy" if r[b] > 0 else "a negative copy"
+            return Place(
+                f"the {size} patch at {at[1]} is {what} of that at {at[0]} (correlation {r[b]:+.3g})",
+                {"view": "copies", "source": places[0], "target": places[1], "size": window},
+            )
+
+        return [Statistic("correlation of two patches", 1.0, log_p, describe)]

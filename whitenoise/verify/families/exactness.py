@@ -1,0 +1,176 @@
+"""What chance almost never does: equal values, values of fewer digits, an exact mean or norm."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import special
+
+from ..._namespace import Array
+from ...reference import FloatArray
+from ..family import Family, Place, Rows, Statistic
+from ..laws import binomial_log_pvalue
+from ..view import Layout, View
+
+__all__ = ["Exactness", "collision_probability"]
+
+_COARSER = {24: "float32", 11: "float16", 8: "bfloat16", 4: "an 8-bit float"}
+_MOST_TIES = 0.05  # expected equal pairs for each value, beyond which they are not counted
+
+
+def collision_probability(bits: int) -> float:
+    """Probability that two independent normals round to the same value of `bits` bits.
+
+    ``sum_k width_k int phi(x)^2 dx`` over the binades, whose spacing is ``2^(k - bits)``.
+    """
+    k = np.arange(-1000, 6)
+    edges = np.ldexp(1.0, k - 1), np.ldexp(1.0, k)
+    # phi(x)^2 is the density of N(0, 1/2) over 2 sqrt(pi)
+    mass = special.ndtr(edges[1] * np.sqrt(2)) - special.ndtr(edges[0] * np.sqrt(2))
+    return float(2 * np.sum(mass * np.ldexp(1.0, k - bits)) / (2 * np.sqrt(np.pi)))
+
+
+class Exactness(Family):
+    """Coincidences, against what rounding to the declared dtype brings about by itself.
+
+    - Equal and opposite pairs: Poisson, with the collision probability of the dtype.
+    - Values that a coarser dtype holds: binomial, ``2^-(difference of bits)`` each.
+    - A mean of zero, a mean square of 1, a sample variance of 1 that are too exact: the exact
+      probability of coming that near.
+    """
+
+    name = "exactness"
+    share = 0.02
+
+    def __init__(self, layout: Layout) -> None:
+        super().__init__(layout)
+        n, bits = layout.size, layout.bits
+        probability = collision_probability(bits)
+        self.pairs = n * (n - 1) / 2 * probability
+        self.count_pairs = self.pairs < _MOST_TIES * n
+        self.coarser = [b for b in _COARSER if b < bits]
+
+    def measure(self, view: View) -> dict[str, Array]:
+        xp, x = view.xp, view.flat
+        total = xp.sum(x, axis=-1)
+        centred = x - xp.mean(x, axis=-1, keepdims=True)
+        measured = {
+            "sum": total,
+            "energy": xp.sum(xp.reshape(view.squares, (view.batch, -1)), axis=-1),
+            "centred": xp.sum(centred * centred, axis=-1),
+        }
+        if self.count_pairs:
+            ordered, modulus = view.sorted, xp.sort(xp.abs(x), axis=-1)
+            measured["equal"] = _repeats(ordered, xp)
+            measured["modulus"] = _repeats(modulus, xp)
+        for bits in self.coarser:
+            # Veltkamp's splitting leaves the leading bits of a double.
+            scaled = x * (2.0 ** (53 - bits) + 1)
+            short = scaled - (scaled - x)
+            measured[f"bits_{bits}"] = xp.sum(xp.astype(short == x, xp.float64), axis=-1)
+        return measured
+
+    def judge(self, rows: Rows, blocks: int) -> list[Statistic]:
+        n = self.layout.size * blocks
+        statistics = [
+            self._near(
+                "mean of zero",
+                1.0,
+                _log_within_normal(rows["sum"] / np.sqrt(n)),
+                lambda b: f"the mean is {rows['sum'][b] / n:.2g}: standardised",
+            ),
+            self._near(
+                "mean square of one",
+                1.0,
+                _log_within_chi_square(rows["energy"], n, n),
+                lambda b: (
+                    f"the mean square is 1 to within {abs(rows['energy'][b] / n - 1):.1g}: "
+                    "normalised"
+                ),
+            ),
+        ]
+        if blocks == 1:
+            for freedom, name in ((n, "population"), (n - 1, "sample")):
+                excess = np.abs(rows["centred"] / max(freedom, 1) - 1)
+                statistics.append(
+                    self._near(
+                        f"{name} variance of one",
+                        1.0,
+                        _log_within_chi_square(rows["centred"], freedom, n - 1),
+                        lambda b, name=name, excess=excess: (
+                            f"the {name} variance is 1 to within {excess[b]:.1g}: standardised"
+                        ),
+                    )
+                )
+        if self.count_pairs:
+            statistics += self._judge_pairs(rows, blocks)
+        for bits in self.coarser:
+            statistics.append(self._judge_bits(rows[f"bits_{bits}"], bits, n))
+        return statistics
+
+    @staticmethod
+    def _near(name: str, weight: float, log_p: FloatArray, say: object) -> Statistic:
+        return Statistic(name, weight, log_p, lambda b: Place(say(b), {"view": "marginal"}))
+
+    def _judge_pairs(self, rows: Rows, blocks: int) -> list[Statistic]:
+        expected = self.pairs * blocks
+        opposite = rows["modulus"] - rows["equal"]
+        statistics = []
+        for kind, count in (("equal", rows["equal"]), ("opposite", opposite)):
+            # P(Poisson >= count); counting neighbours in order misses few pairs of triples
+            with np.errstate(divide="ignore"):
+                log_p = np.where(
+                    count > 0, np.log(special.gammainc(np.maximum(count, 1), expected)), 0.0
+                )
+            far = ~np.isfinite(log_p)
+            bound = count * (1 + np.log(expected / np.maximum(count, 1))) - expected
+            log_p = np.where(far, bound, log_p)
+
+            def describe(b: int, kind: str = kind, count: FloatArray = count) -> Place:
+                return Place(
+                    f"{count[b]:.0f} values are {kind} to another where {expected:.2g} are expected",
+                    {"view": "marginal"},
+                )
+
+            statistics.append(Statistic(f"{kind} values", 2.0, log_p, describe))
+        return statistics
+
+    def _judge_bits(self, count: FloatArray, bits: int, n: int) -> Statistic:
+        share = 2.0 ** -(self.layout.bits - bits)
+
+        def describe(b: int) -> Place:
+            return Place(
+                f"{count[b]:.0f} of {n} values fit into {_COARSER[bits]} where {n * share:.2g} are "
+                "expected: rounded",
+                {"view": "marginal"},
+            )
+
+        log_p = binomial_log_pvalue(count, n, share)
+        return Statistic(f"values of {bits} bits", 1.0, log_p, describe)
+
+
+def _repeats(ordered: Array, xp: object) -> Array:
+    equal = ordered[:, 1:] == ordered[:, :-1]
+    return xp.sum(xp.astype(equal, xp.float64), axis=-1)
+
+
+_RESOLUTION = 1e-15  # relative error of a sum in double precision, below which nothing is exact
+
+
+def _log_within_normal(score: FloatArray) -> FloatArray:
+    """Log probability that a normal score is as near to zero."""
+    return np.asarray(np.log(special.erf(np.maximum(np.abs(score), 1e-13) / np.sqrt(2))))
+
+
+def _log_within_chi_square(energy: FloatArray, target: float, freedom: float) -> FloatArray:
+    """Log probability that a chi-square variable is as near to `target`."""
+    if freedom < 1:
+        return np.zeros_like(energy)
+    distance = np.maximum(np.abs(energy - target), 1e-13 * target)
+    low, high = np.maximum(target - distance, 0.0), target + distance
+    mass = special.gammainc(freedom / 2, high / 2) - special.gammainc(freedom / 2, low / 2)
+    log_density = (
+        special.xlogy(freedom / 2 - 1, target / 2) - target / 2 - special.gammaln(freedom / 2)
+    )
+    near = distance < 1e-3 * np.sqrt(2 * freedom)  # the density is flat there
+    with np.errstate(divide="ignore"):
+        return np.where(near, log_density + np.log(distance), np.log(np.minimum(mass, 1.0)))

@@ -1,0 +1,440 @@
+"""Probes of a field in the Fourier domain: energy in bands, peaks, flatness, lags.
+
+They apply to any field that is white and Gaussian under the null: the array itself, and the field
+of its volatility.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import numpy as np
+from scipy import special
+
+from .._namespace import Array
+from ..reference import FloatArray
+from .family import Place, Rows, Statistic, condense, largest, loudest, overall, percent, trend
+from .laws import (
+    ScoreTable,
+    chi_square_scores,
+    flatness_law,
+    log_two_sided,
+    quadratic_law,
+    sidak,
+    sum_law,
+)
+from .view import Groups, Layout, View, group_sums
+
+__all__ = ["LagProbe", "LineSpectrum", "PlaneSpectrum"]
+
+
+def _centre_out(score: FloatArray) -> FloatArray:
+    """Second Legendre polynomial of a uniform variable from its normal score."""
+    u = special.ndtr(score)
+    return np.asarray(6 * u * (u - 1) + 1)
+
+
+@lru_cache(maxsize=64)
+def _concentration_law(count: int) -> ScoreTable:
+    return sum_law(_centre_out, count)
+
+
+@lru_cache(maxsize=64)
+def _flatness_law(count: int) -> ScoreTable:
+    return flatness_law(np.ones(count), 1.0)
+
+
+def ordinate_sums(view: View, power: Array) -> dict[str, Array]:
+    """Sums over periodogram ordinates of shape (B, n), each Exp(1) under the null."""
+    xp = view.xp
+    floor = xp.where(power > 1e-300, power, xp.full_like(power, 1e-300))
+    u = xp.exp(-power)
+    return {
+        "flatness": xp.sum(xp.log(floor), axis=-1),
+        "power": xp.sum(power, axis=-1),
+        "concentration": xp.sum(6 * u * (u - 1) + 1, axis=-1),
+    }
+
+
+def judge_ordinates(
+    rows: Rows, prefix: str, count: int, weight: float, what: str
+) -> list[Statistic]:
+    """Test the law of the ordinates, whatever their frequency."""
+    result = []
+    for name, high, low in (
+        ("flatness", "are too even", "vary too much"),
+        ("concentration", "are too often very small or very large", "are too often medium"),
+    ):
+        value = rows[f"{prefix}{name}"]
+        if name == "flatness":
+            # Less the logarithm of the mean: a law that does not depend on the scale.
+            mean = np.maximum(rows[f"{prefix}power"] / count, 1e-300)
+            score = _flatness_law(count)(value - count * np.log(mean))
+        else:
+            score = _concentration_law(count)(value)
+
+        def describe(b: int, score: FloatArray = score, high: str = high, low: str = low) -> Place:
+            how = high if score[b] > 0 else low
+            return Place(
+                f"the powers of {what} {how} ({abs(score[b]):.1f} standard errors)",
+                {"view": "spectrum"},
+            )
+
+        result.append(Statistic(f"{name} of {what}", weight, log_two_sided(score), describe))
+    return result
+
+
+class LineSpectrum:
+    """Spectrum of the flattened field: octaves, equal bands, lines, the ordinates."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.size = layout.size
+        k = np.arange(self.size // 2 + 1)
+        self.freedom = np.where((k == 0) | (2 * k == self.size), 1, 2)
+        self.octaves = Groups.of(np.floor(np.log2(np.maximum(k, 1))))
+        bands = min(32, self.size // 16)
+        self.bands = Groups.of(np.minimum(k * bands // k.size, bands - 1))
+
+    def measure(self, view: View, flat: Array) -> dict[str, Array]:
+        xp = view.xp
+        spectrum = xp.fft.rfft(flat, norm="ortho")
+        power = xp.real(spectrum) ** 2 + xp.imag(spectrum) ** 2
+        interior = power[:, 1 : (self.size + 1) // 2]
+        power = power * view.host(self.freedom.astype(np.float64))
+        peak = xp.argmax(interior, axis=-1)
+        height = xp.max(interior, axis=-1)
+        return {
+            "octaves": group_sums(view, power, self.octaves),
+            "bands": group_sums(view, power, self.bands),
+            "line": xp.stack([-height, xp.astype(peak + 1, xp.float64)], axis=-1),
+            **ordinate_sums(view, interior),
+        }
+
+    def judge(self, rows: Rows, prefix: str, blocks: int, noun: str) -> list[Statistic]:
+        n = self.size
+        result = []
+        for name, groups in (("octaves", self.octaves), ("bands", self.bands)):
+            freedom = np.add.reduceat(self.freedom[groups.order], _starts(groups)) * blocks
+            energy = rows[f"{prefix}{name}"]
+            scores = chi_square_scores(energy, freedom)
+            total, peak = condense(scores, energy / freedom)
+            what = f"energies of {noun}frequency {name}"
+
+            def describe(
+                index: int, value: float, name: str = name, groups: Groups = groups
+            ) -> Place:
+                first = int(groups.order[_starts(groups)[index]])
+                last = int(groups.order[groups.ends[index]])
+                band = f"{noun}frequencies {first / n:.3g} to {last / n:.3g} cycles per value"
+                return Place(
+                    f"the energy of {band} is {percent(value, 1)}",
+                    {"view": "spectrum", "line": (first, last)},
+                )
+
+            result += [
+                overall(total, len(groups.ends), what, 1.0, what),
+                largest(peak, len(groups.ends), f"largest of {what}", 1.0, describe),
+            ]
+        interior = (n - 1) // 2
+
+        def describe_line(b: int) -> Place:
+            height, k = -rows[f"{prefix}line"][b]
+            return Place(
+                f"{noun}frequency {-k / n:.4g} cycles per value (period {n / -k:.4g}) has "
+                f"{height:.3g} times its energy",
+                {"view": "spectrum", "line": (int(-k), int(-k))},
+            )
+
+        log_p = sidak(np.minimum(rows[f"{prefix}line"][:, 0], 0.0), interior * blocks)
+        result.append(Statistic(f"largest {noun}frequency", 1.5, log_p, describe_line))
+        what = f"{noun}frequencies"
+        return result + judge_ordinates(rows, prefix, interior * blocks, 0.8, what)
+
+
+class PlaneSpectrum:
+    """2-D spectrum of the images: radial bands, sectors of direction, peaks, the ordinates."""
+
+    def __init__(self, layout: Layout) -> None:
+        assert layout.planes is not None
+        self.channels, self.height, self.width = layout.planes
+        fy = np.fft.fftfreq(self.height)[:, None]
+        fx = np.fft.rfftfreq(self.width)[None, :]
+        self.shape = (self.height, self.width // 2 + 1)
+        column = np.arange(self.shape[1])
+        row = np.arange(self.height)[:, None]
+        # A half spectrum: inner columns stand for two conjugate coefficients.
+        edge = (column == 0) | (2 * column == self.width)
+        self.freedom = np.where(edge, 1, 2) * np.ones_like(row)
+        own_conjugate = edge & ((row == 0) | (2 * row == self.height))
+        self.inner = np.flatnonzero(np.broadcast_to(~edge, self.shape))
+        radius = np.hypot(fy, fx)
+        bands = max(min(self.height, self.width) // 4, 2)
+        bands = min(bands, 16)
+        label = np.minimum((radius / 0.5 * bands).astype(int), bands)
+        self.radial = _compact(Groups.of(label))
+        self.radius = radius
+        angle = np.arctan2(fy, fx) % np.pi
+        sector = np.floor((angle / np.pi * 8 + 0.5) % 8).astype(int)
+        self.sectors = Groups.of(np.where(own_conjugate, -1, sector))
+        self.fy, self.fx = np.broadcast_to(fy, self.shape), np.broadcast_to(fx, self.shape)
+
+    def measure(self, view: View, field: Array) -> dict[str, Array]:
+        xp = view.xp
+        planes = xp.reshape(field, (view.batch, self.channels, self.height, self.width))
+        spectrum = xp.fft.rfftn(planes, axes=(-2, -1), norm="ortho")
+        power = xp.real(spectrum) ** 2 + xp.imag(spectrum) ** 2
+        power = xp.reshape(power, (view.batch, self.channels, -1))
+        inner = xp.reshape(xp.take(power, view.host(self.inner), axis=-1), (view.batch, -1))
+        pooled = xp.sum(power, axis=1) * view.host(self.freedom.ravel().astype(np.float64))
+        common = xp.take(xp.sum(power, axis=1), view.host(self.inner), axis=-1)
+        measured = {
+            "radial": group_sums(view, pooled, self.radial),
+            "sectors": group_sums(view, pooled, self.sectors),
+            "peak": self._highest(view, inner),
+            **ordinate_sums(view, inner),
+        }
+        if self.channels > 1:
+            measured["common"] = self._highest(view, common)
+        return measured
+
+    @staticmethod
+    def _highest(view: View, power: Array) -> Array:
+        xp = view.xp
+        index = xp.astype(xp.argmax(power, axis=-1), xp.float64)
+        return xp.stack([-xp.max(power, axis=-1), index], axis=-1)
+
+    def judge(self, rows: Rows, prefix: str, blocks: int, noun: str) -> list[Statistic]:
+        result = []
+        for name, groups in (("radial", self.radial), ("sectors", self.sectors)):
+            freedom = np.add.reduceat(self.freedom.ravel()[groups.order], _starts(groups))
+            freedom = freedom * self.channels * blocks
+            energy = rows[f"{prefix}{name}"]
+            scores = chi_square_scores(energy, freedom)
+            total, peak = condense(scores, energy / freedom)
+            count = len(groups.ends)
+            bands = "radial bands" if name == "radial" else "directions"
+            what = f"energies of 2-D {noun}{bands}"
+
+            def describe(index: int, value: float, name: str = name) -> Place:
+                return self._describe_group(name, index, value, noun)
+
+            result += [
+                overall(total, count, what, 1.0, what),
+                largest(peak, count, f"largest of {what}", 1.0, describe),
+            ]
+            if name == "radial":
+                ramp = np.arange(count) - (count - 1) / 2
+                up = f"the 2-D {noun}energy rises with frequency"
+                down = f"the 2-D {noun}energy falls with frequency"
+                slope = f"slope of the 2-D {noun}spectrum"
+                result.append(trend(scores, ramp, slope, 1.5, up, down))
+        count = self.inner.size
+        result.append(
+            self._judge_peak(rows[f"{prefix}peak"], 1, count * self.channels, blocks, noun)
+        )
+        if self.channels > 1:
+            result.append(
+                self._judge_peak(rows[f"{prefix}common"], self.channels, count, blocks, noun)
+            )
+        count *= self.channels * blocks
+        what = f"2-D {noun}frequencies"
+        return result + judge_ordinates(rows, prefix, count, 0.8, what)
+
+    def _describe_group(self, name: str, index: int, value: float, noun: str) -> Place:
+        groups = self.radial if name == "radial" else self.sectors
+        start, stop = _starts(groups)[index], groups.ends[index] + 1
+        if name == "radial":
+            radius = self.radius.ravel()[groups.order[start:stop]]
+            band = f"frequencies {radius.min():.2f} to {radius.max():.2f} cycles per pixel"
+            where = {"view": "spectrum", "radius": (float(radius.min()), float(radius.max()))}
+        else:
+            degrees = index * 22.5
+            band = f"frequencies within 11 degrees of direction {degrees:g} degrees"
+            where = {"view": "spectrum", "direction": degrees}
+        return Place(f"the energy of 2-D {noun}{band} is {percent(value, 1)}", where)
+
+    def _judge_peak(
+        self, rows: FloatArray, channels: int, count: int, blocks: int, noun: str
+    ) -> Statistic:
+        """The highest ordinate: a gamma variable of shape `channels`, one of `count`."""
+        height = -rows[:, 0]
+        with np.errstate(divide="ignore"):
+            log_p = np.log(special.gammaincc(channels, height))
+        # Leading term of the tail where it underflows.
+        leading = (channels - 1) * np.log(np.maximum(height, 1)) - height
+        log_p = np.where(height > 600, leading - special.gammaln(channels), log_p)
+
+        def describe(b: int) -> Place:
+            position = int(self.inner[int(rows[b, 1]) % self.inner.size])
+            fy, fx = self.fy.ravel()[position], self.fx.ravel()[position]
+            ky, kx = round(fy * self.height), round(fx * self.width)
+            who = " of all images together" if channels > 1 else ""
+            return Place(
+                f"2-D {noun}frequency ({ky}, {kx}){who} has {height[b] / channels:.3g} times its "
+                "energy",
+                {"view": "spectrum", "index": (ky, kx)},
+            )
+
+        name = f"largest 2-D {noun}frequency" + (" of all images" if channels > 1 else "")
+        return Statistic(name, 1.0, sidak(np.minimum(log_p, 0.0), count * blocks), describe)
+
+
+class LagProbe:
+    """Circular autocorrelation at near lags, and the largest over all lags.
+
+    At a lag of order `m` in the group of shifts the sum of products is a quadratic form with
+    eigenvalues ``cos(2 pi j / m)``, each ``N / m`` times, so its cumulant generating function is
+    known.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self.shape = layout.shape
+        order = _lag_orders(self.shape)
+        self.size = layout.size
+        near, first = _near_lags(self.shape, order)
+        self.first = [lag for lag in first if order[lag] > 2]
+        self.near = [lag for lag in near if order[lag] > 2]
+        half = _half_of_lags(self.shape) & (order > 2)
+        # Orders above 16 have the same law to ten digits.
+        kind = np.where(half, np.minimum(order, 17), 0)
+        self.orders = [int(m) for m in np.unique(kind) if m > 0]
+        self.members = [np.flatnonzero(kind == m) for m in self.orders]
+        self.flat_near = np.array(
+            [np.ravel_multi_index(lag, self.shape) for lag in self.first + self.near],
+            dtype=np.int64,
+        )
+        self.order = order
+
+    def measure(self, view: View, field: Array) -> dict[str, Array]:
+        xp = view.xp
+        axes = tuple(range(1, len(self.shape) + 1))
+        spectrum = xp.fft.rfftn(field, axes=axes)
+        power = xp.real(spectrum) ** 2 + xp.imag(spectrum) ** 2
+        complex_power = xp.astype(power, xp.complex128)
+        lags = xp.fft.irfftn(complex_power, s=self.shape, axes=axes)
+        lags = xp.reshape(lags, (view.batch, -1))
+        measured = {"near": xp.take(lags, view.host(self.flat_near), axis=-1)}
+        for m, members in zip(self.orders, self.members, strict=True):
+            inside = xp.take(lags, view.host(members), axis=-1)
+            index = xp.argmax(xp.abs(inside), axis=-1)
+            value = xp.take_along_axis(inside, index[:, None], axis=-1)
+            index = xp.astype(index, xp.float64)[:, None]
+            measured[f"far_{m}"] = xp.concat([-xp.abs(value), value, index], axis=-1)
+        return measured
+
+    def judge(self, rows: Rows, prefix: str, blocks: int, noun: str) -> list[Statistic]:
+        near = rows[f"{prefix}near"]
+        lags = self.first + self.near
+        score = np.stack(
+            [
+                _lag_law(min(int(self.order[lag]), 17), self.size * blocks)(near[:, i])
+                for i, lag in enumerate(lags)
+            ],
+            axis=-1,
+        )
+        log_p = log_two_sided(score)
+
+        def describe_at(lag: tuple[int, ...], value: float) -> Place:
+            signed = tuple(k - n if 2 * k > n else k for k, n in zip(lag, self.shape, strict=True))
+            at = signed if len(signed) > 1 else signed[0]
+            return Place(
+                f"the {noun}autocorrelation at lag {at} is {value / self.size / blocks:+.3g}",
+                {"view": "lags", "lag": signed},
+            )
+
+        result = []
+        for i, lag in enumerate(self.first):
+            place = [describe_at(lag, near[b, i]) for b in range(len(near))]
+            name = f"{noun}autocorrelation at lag {lag if len(lag) > 1 else lag[0]}"
+            result.append(Statistic(name, 3.0, log_p[:, i], lambda b, p=place: p[b]))
+        skip = len(self.first)
+        if self.near:
+            result.append(
+                loudest(
+                    log_p[:, skip:],
+                    f"{noun}autocorrelation at near lags",
+                    4.0,
+                    lambda b, i: describe_at(self.near[i], near[b, skip + i]),
+                )
+            )
+        for m, members in zip(self.orders, self.members, strict=True):
+            peak = rows[f"{prefix}far_{m}"]
+            # The peak is of one block, whose sum of products has the law of N values.
+            far = log_two_sided(_lag_law(m, self.size)(peak[:, 1]))
+            which = f"lags of order {m}" if m < 17 else "all lags"
+
+            def describe(b: int, peak: FloatArray = peak, members: FloatArray = members) -> Place:
+                lag = np.unravel_index(int(members[int(peak[b, 2])]), self.shape)
+                return describe_at(tuple(int(k) for k in lag), peak[b, 1] * blocks)
+
+            log_far = np.minimum(far + np.log(members.size * blocks), 0.0)
+            weight = 2.0 if m == self.orders[-1] else 0.3
+            result.append(
+                Statistic(f"largest {noun}autocorrelation of {which}", weight, log_far, describe)
+            )
+        return result
+
+
+@lru_cache(maxsize=128)
+def _lag_law(order: int, size: int) -> ScoreTable:
+    m = order if order < 17 else 128
+    j = np.arange(m // 2 + 1)
+    copies = np.where((j == 0) | (2 * j == m), 1, 2)
+    return quadratic_law(np.cos(2 * np.pi * j / m), copies * size / m)
+
+
+def _lag_orders(shape: tuple[int, ...]) -> FloatArray:
+    """Order of each lag vector in the group of circular shifts."""
+    order = np.ones((1,) * len(shape), dtype=np.int64)
+    for axis, n in enumerate(shape):
+        own = n // np.gcd(np.arange(n), n)
+        order = np.lcm(order, own.reshape([-1 if a == axis else 1 for a in range(len(shape))]))
+    return order
+
+
+def _half_of_lags(shape: tuple[int, ...]) -> FloatArray:
+    """One of each pair of opposite lags."""
+    index = np.arange(math.prod(shape)).reshape(shape)
+    opposite = index
+    for axis in range(len(shape)):
+        opposite = np.roll(np.flip(opposite, axis), 1, axis)
+    return index < opposite
+
+
+_REACH_LINE, _REACH_PLANE, _REACH_OTHER = 32, 4, 3
+
+
+def _near_lags(
+    shape: tuple[int, ...], order: FloatArray
+) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
+    """Lags within reach, and the nearest neighbours along each axis, one of each opposite pair."""
+    d = len(shape)
+    zero = [0] * d
+    first, near = [], []
+    for axis in range(d):
+        if shape[axis] > 2:
+            first.append(tuple(1 if a == axis else 0 for a in range(d)))
+    if d == 1:
+        near = [(k,) for k in range(2, min(_REACH_LINE, (shape[0] - 1) // 2) + 1)]
+        return near, first
+    height, width = shape[-2:]
+    for dy in range(min(_REACH_PLANE, (height - 1) // 2) + 1):
+        reach = min(_REACH_PLANE, (width - 1) // 2)
+        for dx in range(-reach, reach + 1):
+            if dy > 0 or dx > 0:
+                near.append((*zero[:-2], dy, dx % width))
+    for axis in range(d - 2):
+        for k in range(2, min(_REACH_OTHER, (shape[axis] - 1) // 2) + 1):
+            near.append(tuple(k if a == axis else 0 for a in range(d)))
+    return [lag for lag in near if lag not in first], first
+
+
+def _starts(groups: Groups) -> FloatArray:
+    return np.concatenate([[0], groups.ends[:-1] + 1])
+
+
+def _compact(groups: Groups) -> Groups:
+    """Leave out empty groups."""
+    keep = groups.counts > 0
+    return Groups(groups.order, groups.ends[keep], groups.counts[keep])
