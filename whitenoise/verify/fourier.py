@@ -228,7 +228,7 @@ class PlaneSpectrum:
                 up = f"the 2-D {noun}energy rises with frequency"
                 down = f"the 2-D {noun}energy falls with frequency"
                 slope = f"slope of the 2-D {noun}spectrum"
-                result.append(trend(scores, ramp, slope, 1.5, up, down))
+                result.append(trend(scores, ramp, slope, 2.5, up, down))
         count = self.inner.size
         result.append(
             self._judge_peak(rows[f"{prefix}peak"], 1, count * self.channels, blocks, noun)
@@ -347,14 +347,14 @@ class LagProbe:
         for i, lag in enumerate(self.first):
             place = [describe_at(lag, near[b, i]) for b in range(len(near))]
             name = f"{noun}autocorrelation at lag {lag if len(lag) > 1 else lag[0]}"
-            result.append(Statistic(name, 3.0, log_p[:, i], lambda b, p=place: p[b]))
+            result.append(Statistic(name, 5.0, log_p[:, i], lambda b, p=place: p[b]))
         skip = len(self.first)
         if self.near:
             result.append(
                 loudest(
                     log_p[:, skip:],
                     f"{noun}autocorrelation at near lags",
-                    4.0,
+                    3.0,
                     lambda b, i: describe_at(self.near[i], near[b, skip + i]),
                 )
             )

@@ -59,9 +59,8 @@ class Finding:
 class TypicalityReport:
     """Result of `typicality`.
 
-    The p-value joins all statistics by a weighted union: with ``r = min_i p_i / share_i`` it is
-    ``1 - exp(-r)``. That is exact for independent statistics, and under any dependence a level
-    ``a`` is exceeded with probability at most ``-log(1 - a)``: 0.0513 at 0.05, 0.0010005 at 0.001.
+    The p-value joins all statistics by a weighted union of ``r = min_i p_i / share_i``; see
+    `joining.join` for how, and for what holds under any dependence.
     """
 
     shape: tuple[int, ...]

@@ -20,7 +20,7 @@ from .view import SIGNIFICANT_BITS, Layout, View
 __all__ = ["Battery", "battery", "typicality"]
 
 _GOLDEN = (5**0.5 - 1) / 2
-_CHUNK = 2**22  # values measured at once
+_CHUNK = 2**18  # values measured at once: a few MB, which fit in the cache
 _MOST_VECTORS = 1024  # whose pairs are compared
 _SHARE_BETWEEN = 0.05
 

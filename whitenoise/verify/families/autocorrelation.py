@@ -14,7 +14,7 @@ class Autocorrelation(Family):
     """Circular autocorrelation of the array, by saddlepoint: lag 1 of each axis, near lags, all."""
 
     name = "autocorrelation"
-    share = 0.12
+    share = 0.16
 
     def __init__(self, layout: Layout) -> None:
         super().__init__(layout)

@@ -31,7 +31,7 @@ class Copies(Family):
     """
 
     name = "copies"
-    share = 0.01
+    share = 0.004
     keep_loudest = frozenset({"best"})
 
     def __init__(self, layout: Layout) -> None:

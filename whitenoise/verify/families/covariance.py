@@ -63,7 +63,7 @@ class Covariance(_Bartlett):
     """Entries below the diagonal of the Cholesky factor: which slices go together."""
 
     name = "covariance"
-    share = 0.05
+    share = 0.045
 
     def judge(self, rows: Rows, blocks: int) -> list[Statistic]:
         statistics = []
@@ -108,7 +108,7 @@ class Rank(_Bartlett):
     """
 
     name = "rank"
-    share = 0.02
+    share = 0.015
 
     def judge(self, rows: Rows, blocks: int) -> list[Statistic]:
         statistics = []

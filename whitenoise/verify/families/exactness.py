@@ -39,7 +39,7 @@ class Exactness(Family):
     """
 
     name = "exactness"
-    share = 0.02
+    share = 0.015
 
     def __init__(self, layout: Layout) -> None:
         super().__init__(layout)
@@ -131,7 +131,7 @@ class Exactness(Family):
                     {"view": "marginal"},
                 )
 
-            statistics.append(Statistic(f"{kind} values", 2.0, log_p, describe))
+            statistics.append(Statistic(f"{kind} values", 0.5, log_p, describe))
         return statistics
 
     def _judge_bits(self, count: FloatArray, bits: int, n: int) -> Statistic:
@@ -145,7 +145,7 @@ class Exactness(Family):
             )
 
         log_p = binomial_log_pvalue(count, n, share)
-        return Statistic(f"values of {bits} bits", 1.0, log_p, describe)
+        return Statistic(f"values of {bits} bits", 0.25, log_p, describe)
 
 
 def _repeats(ordered: Array, xp: object) -> Array:

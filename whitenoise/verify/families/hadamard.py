@@ -35,7 +35,7 @@ class Hadamard(Family):
     """
 
     name = "hadamard"
-    share = 0.03
+    share = 0.02
     keep_loudest = frozenset({"peak"})
 
     def __init__(self, layout: Layout) -> None:

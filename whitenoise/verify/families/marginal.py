@@ -82,7 +82,7 @@ class Marginal(Family):
     """
 
     name = "marginal"
-    share = 0.30
+    share = 0.29
     keep_loudest = frozenset({"high", "low"})
 
     def __init__(self, layout: Layout) -> None:
@@ -141,19 +141,19 @@ class Marginal(Family):
         return [
             Statistic(
                 "mean",
-                6,
+                5.0,
                 log_two_sided(mean * np.sqrt(n)),
                 lambda b: Place(f"the mean is {mean[b]:+.3g}", _HERE),
             ),
             Statistic(
                 "energy",
-                8,
+                6.0,
                 log_two_sided(chi_square_scores(energy, n)),
                 lambda b: Place(f"the mean square is {percent(energy[b], n)}", _HERE),
             ),
-            moment("third", 3, "the third Hermite moment (skewness)", 0.0),
-            moment("fourth", 4, "the fourth Hermite moment (excess kurtosis)", 0.0),
-            moment("modulus", 2, "the mean modulus, less its part in the energy,", _MODULUS_PART),
+            moment("third", 3.5, "the third Hermite moment (skewness)", 0.0),
+            moment("fourth", 4.5, "the fourth Hermite moment (excess kurtosis)", 0.0),
+            moment("modulus", 2.5, "the mean modulus, less its part in the energy,", _MODULUS_PART),
             *self._counts(rows["below"], n),
             self._extreme("largest", -rows["high"][:, 0], n),
             self._extreme("smallest", rows["low"][:, 0], n),
@@ -192,7 +192,7 @@ class Marginal(Family):
             )
 
         log_p = binomial_log_pvalue(tails, n, special.ndtr(edges))
-        return [*statistics, loudest(log_p, "counts beyond thresholds", 2.5, describe)]
+        return [*statistics, loudest(log_p, "counts beyond thresholds", 1.2, describe)]
 
     def _splits(
         self, deviations: list[FloatArray], variances: list[FloatArray], cells: int
@@ -210,7 +210,7 @@ class Marginal(Family):
                 _HERE,
             )
 
-        return Statistic(f"counts in {cells} cells", 1.5, log_two_sided(score), describe)
+        return Statistic(f"counts in {cells} cells", 1.2, log_two_sided(score), describe)
 
     def _extreme(self, which: str, value: FloatArray, n: int) -> Statistic:
         """Exact two-sided test of the largest value, or of minus the smallest."""
@@ -224,7 +224,7 @@ class Marginal(Family):
         typical = special.ndtri(0.5 ** (1 / n)) * (1 if which == "largest" else -1)
         return Statistic(
             f"{which} value",
-            1.5,
+            1.2,
             log_p,
             lambda b: Place(
                 f"the {which} value is {value[b]:.3g}; its median is {typical:.3g}", _HERE

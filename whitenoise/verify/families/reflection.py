@@ -25,7 +25,7 @@ class Reflection(Family):
     """
 
     name = "reflection"
-    share = 0.04
+    share = 0.035
 
     def __init__(self, layout: Layout) -> None:
         super().__init__(layout)

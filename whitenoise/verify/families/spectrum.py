@@ -37,7 +37,7 @@ class Spectrum(Family):
     """
 
     name = "spectrum"
-    share = 0.16
+    share = 0.15
 
     def __init__(self, layout: Layout) -> None:
         super().__init__(layout)

@@ -31,7 +31,7 @@ class TwoLevel(Family):
     """
 
     name = "two_level"
-    share = 0.01
+    share = 0.004
     keep_loudest = frozenset({"ranks"})
 
     def __init__(self, layout: Layout) -> None:
