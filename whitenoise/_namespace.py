@@ -8,12 +8,14 @@ arrays, in which case it is already loaded.
 from __future__ import annotations
 
 import functools
+import importlib
 import sys
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import numpy as np
 from array_api_compat import array_namespace as _compat_namespace
+from scipy import special as scipy_special
 
 __all__ = [
     "Array",
@@ -97,12 +99,11 @@ def stop_gradient(x: Array) -> Array:
 def normal_score_of_modulus(x: Array) -> Array:
     """Map float64 N(0, 1) values to ``Phi^{-1}(2 Phi(|x|) - 1)``, N(0, 1) again; at least -8."""
     backend = backend_name(x)
+    special: Any = scipy_special
     if backend == "torch":
-        special: Any = sys.modules["torch"].special
+        special = sys.modules["torch"].special
     elif backend == "cupy":
-        import cupyx.scipy.special as special
-    else:
-        from scipy import special
+        special = importlib.import_module("cupyx.scipy.special")
     host = np.asarray(x) if backend == "array_api_strict" else x  # it has no special functions
     upper = special.erfc(abs(host) * 0.5**0.5)  # P(|Z| > |x|) keeps its digits in the tail
     score = -special.ndtri(upper)

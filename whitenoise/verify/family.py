@@ -79,7 +79,7 @@ class Family:
     name: ClassVar[str]
     share: ClassVar[float]
     """Share of the false-alarm budget, before families that are off give theirs away."""
-    keep_loudest: ClassVar[frozenset[str]] = frozenset()
+    keep_loudest: frozenset[str] = frozenset()
     """Keys whose rows are not added over blocks: the one with the smallest first entry stays."""
 
     def __init__(self, layout: Layout) -> None:
@@ -152,11 +152,10 @@ def largest(
     return Statistic(name, weight, log_p, describe)
 
 
-def trend(
-    scores: FloatArray, contrast: FloatArray, name: str, weight: float, up: str, down: str
-) -> Statistic:
-    """Normal test of a weighted sum of independent scores, shape (B, G)."""
-    score = scores @ contrast / np.sqrt(np.sum(contrast**2))
+def trend(scores: FloatArray, name: str, weight: float, up: str, down: str) -> Statistic:
+    """Normal test of the slope of independent scores over their index, shape (B, G)."""
+    ramp = np.arange(scores.shape[-1]) - (scores.shape[-1] - 1) / 2
+    score = scores @ ramp / np.sqrt(np.sum(ramp**2))
 
     def describe(b: int) -> Place:
         return Place(f"{up if score[b] > 0 else down} ({abs(score[b]):.1f} standard errors)", {})

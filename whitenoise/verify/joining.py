@@ -35,8 +35,8 @@ def join(log_rate: ArrayLike) -> FloatArray:
 def rate_of(level: float) -> float:
     """Rate whose p-value is `level`."""
     target = -math.log1p(-level)
-    return float(optimize.brentq(lambda r: _effective(r) - target, 0.0, 4 * target))
 
+    def excess(rate: float) -> float:
+        return float(_effective(np.asarray(rate))) - target
 
-def _effective(rate: FloatArray) -> FloatArray:
-    return rate * (1 - _OVERLAP * rate / (rate + _ONSET))
+    return float(optimize.brentq(excess, 0.0, 4 * target))

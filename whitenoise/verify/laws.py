@@ -43,9 +43,9 @@ def chi_square_scores(energy: ArrayLike, df: ArrayLike) -> FloatArray:
     Exact while the tail is above 1e-290, then ``w + log(v / w) / w`` with the signed root `w` of
     the deviance (Barndorff-Nielsen), whose relative error in the tail is about ``1 / (6 df)``.
     """
-    energy, df = np.broadcast_arrays(np.asarray(energy, np.float64), np.asarray(df, np.float64))
+    energy, df = _floats(energy, df)
     shape, half = df / 2, np.maximum(energy, 0.0) / 2
-    below, above = special.gammainc(shape, half), special.gammaincc(shape, half)
+    below, above = _floats(special.gammainc(shape, half), special.gammaincc(shape, half))
     score = _score(below, above)
     far = np.minimum(below, above) < _TINY
     if np.any(far):
@@ -58,11 +58,8 @@ def chi_square_scores(energy: ArrayLike, df: ArrayLike) -> FloatArray:
 
 def beta_scores(fraction: ArrayLike, a: ArrayLike, b: ArrayLike) -> FloatArray:
     """Scores of Beta(a, b) variables; exact while the tail is above 1e-290, then a bound's."""
-    fraction, a, b = np.broadcast_arrays(
-        np.asarray(fraction, np.float64), np.asarray(a, np.float64), np.asarray(b, np.float64)
-    )
-    fraction = np.clip(fraction, 0.0, 1.0)
-    below, above = special.betainc(a, b, fraction), special.betaincc(a, b, fraction)
+    fraction, a, b = _floats(np.clip(fraction, 0.0, 1.0), a, b)
+    below, above = _floats(special.betainc(a, b, fraction), special.betaincc(a, b, fraction))
     score = _score(below, above)
     far = np.minimum(below, above) < _TINY
     if np.any(far):
@@ -75,9 +72,7 @@ def beta_scores(fraction: ArrayLike, a: ArrayLike, b: ArrayLike) -> FloatArray:
 
 def binomial_log_pvalue(count: ArrayLike, trials: ArrayLike, probability: ArrayLike) -> FloatArray:
     """Two-sided log p-value of a binomial count: twice the smaller tail, exact."""
-    count, trials, probability = np.broadcast_arrays(
-        np.asarray(count, np.float64), np.asarray(trials, np.float64), probability
-    )
+    count, trials, probability = _floats(count, trials, probability)
     # P(K >= k) = I_p(k, n - k + 1); at the ends the sum is over everything.
     at_least = special.betainc(np.maximum(count, 1e-300), trials - count + 1, probability)
     at_least = np.where(count <= 0, 1.0, at_least)
@@ -222,6 +217,11 @@ def flatness_law(shapes: FloatArray, mean_shape: float) -> ScoreTable:
     t = np.concatenate([-low * np.tanh(near[::-1] / low), near])
     t = np.unique(t[t > -low * (1 - 1e-9)])
     return saddlepoint_table(t, *(derivative(order, t) for order in range(3)))
+
+
+def _floats(*values: ArrayLike) -> tuple[FloatArray, ...]:
+    """Broadcast to arrays of doubles."""
+    return tuple(np.broadcast_arrays(*(np.asarray(value, np.float64) for value in values)))
 
 
 def _score(below: FloatArray, above: FloatArray) -> FloatArray:

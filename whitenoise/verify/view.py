@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .._namespace import Array, Namespace
-from ..reference import FloatArray
 
-__all__ = ["SIGNIFICANT_BITS", "Groups", "Layout", "View", "group_sums"]
+IntArray = NDArray[np.int64]
+
+__all__ = ["SIGNIFICANT_BITS", "Groups", "IntArray", "Layout", "View", "group_sums"]
 
 SIGNIFICANT_BITS = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8}
 """Bits of the significand, the leading one included."""
@@ -68,7 +71,7 @@ class View:
         """Values in increasing order, shape (B, N)."""
         return self.xp.sort(self.flat, axis=-1)
 
-    def host(self, values: FloatArray) -> Array:
+    def host(self, values: NDArray[Any]) -> Array:
         """Bring a host table beside the data."""
         return self.xp.asarray(np.ascontiguousarray(values), device=self.x.device)
 
@@ -96,21 +99,26 @@ class View:
 class Groups:
     """A partition of flat positions, to add up what falls into each group."""
 
-    order: FloatArray
+    order: IntArray
     """Positions sorted by group; positions of no group are left out."""
-    ends: FloatArray
+    ends: IntArray
     """Where in `order` each group ends."""
-    counts: FloatArray
+    counts: IntArray
     """Positions in each group."""
 
     @classmethod
-    def of(cls, labels: FloatArray) -> Groups:
+    def of(cls, labels: NDArray[Any]) -> Groups:
         """Group positions by label 0, 1, ...; negative labels belong nowhere."""
         labels = np.asarray(labels).ravel().astype(np.int64)
         order = np.argsort(labels, kind="stable")
         order = order[np.searchsorted(labels[order], 0) :]
         counts = np.bincount(labels[order])
-        return cls(order, np.cumsum(counts) - 1, counts)
+        return cls(order, np.cumsum(counts) - 1, counts.astype(np.int64))
+
+    @property
+    def starts(self) -> IntArray:
+        """Where in `order` each group starts."""
+        return np.concatenate([np.zeros(1, np.int64), self.ends[:-1] + 1])
 
 
 def group_sums(view: View, values: Array, groups: Groups) -> Array:

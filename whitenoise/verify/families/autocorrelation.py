@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..._namespace import Array
 from ..family import Family, NotEnough, Rows, Statistic
-from ..fourier import LagProbe
+from ..lags import LagProbe
 from ..view import Layout, View
 
 __all__ = ["Autocorrelation"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..._namespace import Array
+from ..._namespace import Array, Namespace
 from ..family import Family, NotEnough, Place, Rows, Statistic
 from ..laws import LOG_FLOOR, beta_scores, log_upper
 from ..view import Layout, View
@@ -94,7 +94,7 @@ class Copies(Family):
     def _codes(self, view: View, flat: Array) -> tuple[Array, Array]:
         """Sign patterns of all patches up to a common sign, and the flat index of their corners."""
         xp = view.xp
-        channels, height, width = self.grid
+        _, height, width = self.grid
         rows, columns = height - self.code[0] + 1, width - self.code[1] + 1
         sign = xp.reshape(xp.astype(flat > 0, xp.int32), self.grid)
         reference = sign[:, :rows, :columns]
@@ -127,7 +127,7 @@ class Copies(Family):
         r = xp.sum(x * y, axis=-1) / xp.sqrt(xp.where(energy > 0, energy, xp.ones_like(energy)))
         return a, b, r
 
-    def _fitted(self, xp: object, corner: Array, window: tuple[int, int]) -> Array:
+    def _fitted(self, xp: Namespace, corner: Array, window: tuple[int, int]) -> Array:
         """Centre the window on the patch, as far as the image allows."""
         _, height, width = self.grid
         plane = corner // (height * width)
@@ -148,18 +148,21 @@ class Copies(Family):
         def describe(b: int) -> Place:
             if m[b] <= 1:
                 return Place("no two patches have the same signs", {})
-            window = next(w for w in self.windows if w[0] * w[1] == m[b])
-            places = [
-                tuple(int(i) for i in np.unravel_index(int(p), self.grid)) for p in best[b, 3:5]
-            ]
+            window: tuple[int, ...] = next(w for w in self.windows if w[0] * w[1] == m[b])
+            places = [_position(p, self.grid) for p in best[b, 3:5]]
             if not self.images:
                 places, window = [place[-1:] for place in places], window[1:]
             size = "x".join(map(str, window))
             at = [p if len(p) > 1 else p[0] for p in places]
             what = "a copy" if r[b] > 0 else "a negative copy"
+            like = f"{what} of that at {at[0]} (correlation {r[b]:+.3g})"
             return Place(
-                f"the {size} patch at {at[1]} is {what} of that at {at[0]} (correlation {r[b]:+.3g})",
+                f"the {size} patch at {at[1]} is {like}",
                 {"view": "copies", "source": places[0], "target": places[1], "size": window},
             )
 
         return [Statistic("correlation of two patches", 1.0, log_p, describe)]
+
+
+def _position(flat: float, grid: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(int(i) for i in np.unravel_index(int(flat), grid))

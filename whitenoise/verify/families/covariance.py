@@ -10,7 +10,7 @@ from ..._namespace import Array
 from ...reference import FloatArray
 from ..family import Family, NotEnough, Place, Rows, Statistic, condense, largest, overall
 from ..laws import ScoreTable, flatness_law, log_two_sided
-from ..view import Layout, View
+from ..view import IntArray, Layout, View
 
 __all__ = ["Covariance", "Rank"]
 
@@ -20,7 +20,7 @@ _FEWEST_COLUMNS = 2  # for each row
 
 
 class _Bartlett(Family):
-    """The matrix of `p` slices with `n` values each, through the Cholesky factor of its Gram matrix.
+    """The Cholesky factor of the Gram matrix of `p` slices with `n` values each.
 
     Under the null ``L L^T`` is a Wishart matrix: the entries of `L` below the diagonal are
     independent N(0, 1), the squares on the diagonal chi-square with ``n, n - 1, ...`` degrees of
@@ -79,7 +79,7 @@ class Covariance(_Bartlett):
                 value: float,
                 what: str = what,
                 axis: int | None = axis,
-                below: tuple[FloatArray, ...] = below,
+                below: tuple[IntArray, ...] = below,
             ) -> Place:
                 pair = (int(below[1][index]), int(below[0][index]))
                 return Place(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy import special
 
-from ..._namespace import Array
+from ..._namespace import Array, Namespace
 from ...reference import FloatArray
 from ..family import Family, Place, Rows, Statistic
 from ..laws import binomial_log_pvalue
@@ -91,14 +93,16 @@ class Exactness(Family):
         if blocks == 1:
             for freedom, name in ((n, "population"), (n - 1, "sample")):
                 excess = np.abs(rows["centred"] / max(freedom, 1) - 1)
+
+                def say(b: int, name: str = name, excess: FloatArray = excess) -> str:
+                    return f"the {name} variance is 1 to within {excess[b]:.1g}: standardised"
+
                 statistics.append(
                     self._near(
                         f"{name} variance of one",
                         1.0,
                         _log_within_chi_square(rows["centred"], freedom, n - 1),
-                        lambda b, name=name, excess=excess: (
-                            f"the {name} variance is 1 to within {excess[b]:.1g}: standardised"
-                        ),
+                        say,
                     )
                 )
         if self.count_pairs:
@@ -108,7 +112,7 @@ class Exactness(Family):
         return statistics
 
     @staticmethod
-    def _near(name: str, weight: float, log_p: FloatArray, say: object) -> Statistic:
+    def _near(name: str, weight: float, log_p: FloatArray, say: Callable[[int], str]) -> Statistic:
         return Statistic(name, weight, log_p, lambda b: Place(say(b), {"view": "marginal"}))
 
     def _judge_pairs(self, rows: Rows, blocks: int) -> list[Statistic]:
@@ -126,10 +130,8 @@ class Exactness(Family):
             log_p = np.where(far, bound, log_p)
 
             def describe(b: int, kind: str = kind, count: FloatArray = count) -> Place:
-                return Place(
-                    f"{count[b]:.0f} values are {kind} to another where {expected:.2g} are expected",
-                    {"view": "marginal"},
-                )
+                seen = f"{count[b]:.0f} values are {kind} to another"
+                return Place(f"{seen} where {expected:.2g} are expected", {"view": "marginal"})
 
             statistics.append(Statistic(f"{kind} values", 0.5, log_p, describe))
         return statistics
@@ -148,7 +150,7 @@ class Exactness(Family):
         return Statistic(f"values of {bits} bits", 0.25, log_p, describe)
 
 
-def _repeats(ordered: Array, xp: object) -> Array:
+def _repeats(ordered: Array, xp: Namespace) -> Array:
     equal = ordered[:, 1:] == ordered[:, :-1]
     return xp.sum(xp.astype(equal, xp.float64), axis=-1)
 

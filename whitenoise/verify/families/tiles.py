@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..._namespace import Array
@@ -148,7 +150,8 @@ class Tiles(Family):
             place = tuple(int(i) for i in np.unravel_index(index, grid))
             at = place[1:] if common or self.channels == 1 else place
             at = at if self.images else at[-1:]
-            where = {"view": "tiles", "tile": (side, side) if self.images else (side,)}
+            tile = (side, side) if self.images else (side,)
+            where: dict[str, Any] = {"view": "tiles", "tile": tile}
             if not common:
                 where["index"] = place
             if kind == "mean":
@@ -179,13 +182,11 @@ class Tiles(Family):
                     f"the energy at index {index} of axis {axis} is {percent(value, 1)}", where
                 )
 
-            ramp = np.arange(length) - (length - 1) / 2
             statistics += [
                 overall(total, length, what, 1.0, what),
                 largest(peak, length, f"largest of {what}", 0.7, describe),
                 trend(
                     scores,
-                    ramp,
                     f"trend of {what}",
                     0.5,
                     f"{what} rise along it",

@@ -77,7 +77,10 @@ class TwoLevel(Family):
         a, b = j, _CHUNK + 1 - j
         inner_down, inner_up = special.betainc(a, b, down), special.betainc(b, a, up)
         c, d = i, self.chunks + 1 - i
-        return special.betainc(c, d, inner_down), special.betainc(d, c, inner_up)
+        return (
+            np.asarray(special.betainc(c, d, inner_down), np.float64),
+            np.asarray(special.betainc(d, c, inner_up), np.float64),
+        )
 
     def judge(self, rows: Rows, blocks: int) -> list[Statistic]:
         best = rows["ranks"]
@@ -85,9 +88,9 @@ class TwoLevel(Family):
 
         def describe(b: int, _: int) -> Place:
             i, j = divmod(int(best[b, 1]), width)
+            inner = f"rank {self.j[j]} of {_CHUNK}"
             return Place(
-                f"rank {self.i[i]} of {self.chunks} chunks of their rank {self.j[j]} of {_CHUNK} is "
-                f"{best[b, 2]:.3g}",
+                f"rank {self.i[i]} of {self.chunks} chunks by their {inner} is {best[b, 2]:.3g}",
                 {"view": "marginal"},
             )
 

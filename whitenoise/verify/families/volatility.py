@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ..._namespace import Array, normal_score_of_modulus
 from ..family import Family, NotEnough, Rows, Statistic
-from ..fourier import LagProbe, LineSpectrum, PlaneSpectrum
+from ..fourier import LineSpectrum, PlaneSpectrum
+from ..lags import LagProbe
 from ..view import Layout, View
 
 __all__ = ["Volatility"]
