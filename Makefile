@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 TORCH ?= torch==2.13.0
 SOURCES := $(shell find whitenoise ntrk -name '*.py')
 
-.PHONY: demo test test-slow lint types bench docs clean
+.PHONY: demo test test-slow lint types bench bench-power docs clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -49,6 +49,10 @@ bench: $(VENV)/for-demo $(VENV)/installed
 	$(BIN)/python -m benchmarks.coverage
 	$(BIN)/python -m benchmarks.presets
 	$(BIN)/python -m benchmarks.operators
+
+bench-power: $(VENV)/for-demo $(VENV)/installed
+	$(BIN)/python -m benchmarks.power --out docs/_tables
+	$(BIN)/python -m benchmarks.power --held-out --out docs/_tables
 
 docs: $(VENV)/for-test
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

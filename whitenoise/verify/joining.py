@@ -40,3 +40,7 @@ def rate_of(level: float) -> float:
         return float(_effective(np.asarray(rate))) - target
 
     return float(optimize.brentq(excess, 0.0, 4 * target))
+
+
+def _effective(rate: FloatArray) -> FloatArray:
+    return rate * (1 - _OVERLAP * rate / (rate + _ONSET))
