@@ -97,7 +97,7 @@ def stop_gradient(x: Array) -> Array:
 
 
 def normal_score_of_modulus(x: Array) -> Array:
-    """Map float64 N(0, 1) values to ``Phi^{-1}(2 Phi(|x|) - 1)``, N(0, 1) again; at least -8."""
+    """Map float64 N(0, 1) values to ``Phi^{-1}(2 Phi(|x|) - 1)``, N(0, 1) again, kept within -8..38."""
     backend = backend_name(x)
     special: Any = scipy_special
     if backend == "torch":
@@ -107,7 +107,7 @@ def normal_score_of_modulus(x: Array) -> Array:
     host = np.asarray(x) if backend == "array_api_strict" else x  # it has no special functions
     upper = special.erfc(abs(host) * 0.5**0.5)  # P(|Z| > |x|) keeps its digits in the tail
     score = -special.ndtri(upper)
-    score = array_namespace(score).clip(score, -8.0, None)
+    score = array_namespace(score).clip(score, -8.0, 38.0)
     if backend == "array_api_strict":
         return array_namespace(x).asarray(score, device=x.device)
     return score

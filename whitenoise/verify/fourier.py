@@ -132,7 +132,7 @@ class LineSpectrum:
                 )
 
             result += [
-                overall(total, len(groups.ends), what, 1.0, what),
+                overall(total, len(groups.ends), what, 1.5, what),
                 largest(peak, len(groups.ends), f"largest of {what}", 1.0, describe),
             ]
         interior = (n - 1) // 2
@@ -171,7 +171,7 @@ class PlaneSpectrum:
         bands = max(min(self.height, self.width) // 4, 2)
         bands = min(bands, 16)
         label = np.minimum((radius / 0.5 * bands).astype(int), bands)
-        self.radial = _compact(Groups.of(label))
+        self.radial = Groups.of(label)
         self.radius = radius
         angle = np.arctan2(fy, fx) % np.pi
         sector = np.floor((angle / np.pi * 8 + 0.5) % 8).astype(int)
@@ -248,7 +248,7 @@ class PlaneSpectrum:
             band = f"frequencies {inner:.2f} to {outer:.2f} cycles per pixel"
             where: dict[str, Any] = {"view": "spectrum", "radius": (inner, outer)}
         else:
-            degrees = index * 22.5
+            degrees = 22.5 * groups.labels[index]
             band = f"frequencies within 11 degrees of direction {degrees:g} degrees"
             where = {"view": "spectrum", "direction": degrees}
         return Place(f"the energy of 2-D {noun}{band} is {percent(value, 1)}", where)
@@ -277,9 +277,3 @@ class PlaneSpectrum:
 
         name = f"largest 2-D {noun}frequency" + (" of all images" if channels > 1 else "")
         return Statistic(name, 1.0, sidak(np.minimum(log_p, 0.0), count * blocks), describe)
-
-
-def _compact(groups: Groups) -> Groups:
-    """Leave out empty groups."""
-    keep = groups.counts > 0
-    return Groups(groups.order, groups.ends[keep], groups.counts[keep])

@@ -78,7 +78,7 @@ class TypicalityReport:
     blocks: int = 1
     """Blocks of this shape that were accumulated."""
     source: Array = field(default=None, repr=False, compare=False)
-    """The array, for `plot`."""
+    """The array in the shape ``(*batch, *shape)``, for `plot`."""
 
     @property
     def size(self) -> int:
@@ -175,8 +175,8 @@ def format_pvalue(log_pvalue: float) -> str:
     """Write a p-value from its natural logarithm, also below the range of doubles."""
     if log_pvalue > math.log(0.001):
         return f"{math.exp(log_pvalue):.2g}"
-    if log_pvalue < -1e15:
-        return "0"
+    if log_pvalue < -999 * math.log(10):
+        return "<1e-999"
     exponent = math.floor(log_pvalue / math.log(10))
     digit = round(math.exp(log_pvalue - exponent * math.log(10)))
     if digit == 10:

@@ -21,6 +21,7 @@ __all__ = ["Battery", "battery", "typicality"]
 
 _GOLDEN = (5**0.5 - 1) / 2
 _CHUNK = 2**18  # values measured at once: a few MB, which fit in the cache
+_HUGE = 1e60  # larger values are as atypical, and their powers would overflow
 _MOST_VECTORS = 1024  # whose pairs are compared
 _SHARE_BETWEEN = 0.05
 
@@ -69,7 +70,8 @@ def typicality(x: Array, axis: Axis = None, *, dtype: str | None = None) -> Typi
     layout = Layout(vectors.shape, declared_dtype(x, dtype))
     tests = battery(layout)
     rows = tests.measure(vectors.data)
-    return tests.report(rows, batch=vectors.batch, source=x, between=between_vectors(vectors))
+    source = vectors.xp.reshape(vectors.data, (*vectors.batch, *vectors.shape))
+    return tests.report(rows, batch=vectors.batch, source=source, between=between_vectors(vectors))
 
 
 def declared_dtype(x: Array, dtype: str | None) -> str:
@@ -127,7 +129,8 @@ class Battery:
 
     def _measure_chunk(self, data: Array) -> dict[str, Rows]:
         xp = array_namespace(data)
-        view = View(cast(data, xp.float64, xp), xp, self.layout)
+        x = xp.clip(cast(data, xp.float64, xp), -_HUGE, _HUGE)
+        view = View(x, xp, self.layout)
         measured = [
             (family.name, key, value)
             for family in self.families
@@ -226,6 +229,7 @@ def between_vectors(vectors: Vectors) -> Finding | str | None:
         return f"{count} vectors are more than {_MOST_VECTORS}"
     xp = vectors.xp
     x = cast(xp.reshape(vectors.data, (count, -1)), xp.float64, xp)
+    x = xp.clip(x, -_HUGE, _HUGE)
     gram = to_numpy(x @ xp.matrix_transpose(x))
     length = np.sqrt(np.maximum(np.diagonal(gram), 1e-300))
     r = np.tril(gram / length / length[:, None], -1)

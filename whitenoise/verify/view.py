@@ -105,6 +105,8 @@ class Groups:
     """Where in `order` each group ends."""
     counts: IntArray
     """Positions in each group."""
+    labels: IntArray
+    """Label of each group."""
 
     @classmethod
     def of(cls, labels: NDArray[Any]) -> Groups:
@@ -112,8 +114,8 @@ class Groups:
         labels = np.asarray(labels).ravel().astype(np.int64)
         order = np.argsort(labels, kind="stable")
         order = order[np.searchsorted(labels[order], 0) :]
-        counts = np.bincount(labels[order])
-        return cls(order, np.cumsum(counts) - 1, counts.astype(np.int64))
+        present, counts = np.unique(labels[order], return_counts=True)
+        return cls(order, np.cumsum(counts) - 1, counts.astype(np.int64), present)
 
     @property
     def starts(self) -> IntArray:
@@ -122,7 +124,7 @@ class Groups:
 
 
 def group_sums(view: View, values: Array, groups: Groups) -> Array:
-    """Add up `values` of shape (B, n) in each group, shape (B, G); every group holds something."""
+    """Add up `values` of shape (B, n) in each group, shape (B, G)."""
     xp = view.xp
     sums = xp.cumulative_sum(xp.take(values, view.host(groups.order), axis=-1), axis=-1)
     sums = xp.take(sums, view.host(groups.ends), axis=-1)

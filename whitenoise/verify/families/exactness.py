@@ -13,28 +13,34 @@ from ..family import Family, Place, Rows, Statistic
 from ..laws import binomial_log_pvalue
 from ..view import Layout, View
 
-__all__ = ["Exactness", "collision_probability"]
+__all__ = ["Exactness", "expected_repeats"]
 
 _COARSER = {24: "float32", 11: "float16", 8: "bfloat16", 4: "an 8-bit float"}
-_MOST_TIES = 0.05  # expected equal pairs for each value, beyond which they are not counted
+_MOST_REPEATS = 0.1  # expected for each value, beyond which they are not counted
 
 
-def collision_probability(bits: int) -> float:
-    """Probability that two independent normals round to the same value of `bits` bits.
+def expected_repeats(count: int, bits: int, folded: bool = False) -> float:
+    """Expected number of values that equal an earlier one, of `count` normals rounded to `bits`.
 
-    ``sum_k width_k int phi(x)^2 dx`` over the binades, whose spacing is ``2^(k - bits)``.
+    ``sum_v (count p_v - 1 + exp(-count p_v))`` over the values `v` of the dtype, which are
+    ``2^(k - bits)`` apart in the binade up to ``2^k``. With `folded`, of their moduli.
     """
-    k = np.arange(-1000, 6)
-    edges = np.ldexp(1.0, k - 1), np.ldexp(1.0, k)
-    # phi(x)^2 is the density of N(0, 1/2) over 2 sqrt(pi)
-    mass = special.ndtr(edges[1] * np.sqrt(2)) - special.ndtr(edges[0] * np.sqrt(2))
-    return float(2 * np.sum(mass * np.ldexp(1.0, k - bits)) / (2 * np.sqrt(np.pi)))
+    k = np.arange(-60, 6)[:, None]
+    node, weight = np.polynomial.legendre.leggauss(16)
+    x = np.ldexp(0.75 + node / 4, k)  # each binade from 2^(k - 1) to 2^k
+    spacing = np.ldexp(1.0, k - bits)
+    rate = count * spacing * np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi) * (2 if folded else 1)
+    # The series keeps the digits of rate - 1 + exp(-rate) where that is tiny.
+    repeats = np.where(rate < 1e-4, rate**2 / 2 - rate**3 / 6, rate + np.expm1(-rate))
+    both_signs = 1 if folded else 2
+    return float(both_signs * np.sum(np.ldexp(weight / 4, k) * repeats / spacing))
 
 
 class Exactness(Family):
     """Coincidences, against what rounding to the declared dtype brings about by itself.
 
-    - Equal and opposite pairs: Poisson, with the collision probability of the dtype.
+    - Values that equal an earlier one, or its negative: at most Poisson, with the mean that
+      rounding to the dtype brings about.
     - Values that a coarser dtype holds: binomial, ``2^-(difference of bits)`` each.
     - A mean of zero, a mean square of 1, a sample variance of 1 that are too exact: the exact
       probability of coming that near.
@@ -46,9 +52,9 @@ class Exactness(Family):
     def __init__(self, layout: Layout) -> None:
         super().__init__(layout)
         n, bits = layout.size, layout.bits
-        probability = collision_probability(bits)
-        self.pairs = n * (n - 1) / 2 * probability
-        self.count_pairs = self.pairs < _MOST_TIES * n
+        equal = expected_repeats(n, bits)
+        self.repeats = {"equal": equal, "opposite": expected_repeats(n, bits, folded=True) - equal}
+        self.count_repeats = equal < _MOST_REPEATS * n
         self.coarser = [b for b in _COARSER if b < bits]
 
     def measure(self, view: View) -> dict[str, Array]:
@@ -60,7 +66,7 @@ class Exactness(Family):
             "energy": xp.sum(xp.reshape(view.squares, (view.batch, -1)), axis=-1),
             "centred": xp.sum(centred * centred, axis=-1),
         }
-        if self.count_pairs:
+        if self.count_repeats:
             ordered, modulus = view.sorted, xp.sort(xp.abs(x), axis=-1)
             measured["equal"] = _repeats(ordered, xp)
             measured["modulus"] = _repeats(modulus, xp)
@@ -105,8 +111,8 @@ class Exactness(Family):
                         say,
                     )
                 )
-        if self.count_pairs:
-            statistics += self._judge_pairs(rows, blocks)
+        if self.count_repeats:
+            statistics += self._judge_repeats(rows, blocks)
         for bits in self.coarser:
             statistics.append(self._judge_bits(rows[f"bits_{bits}"], bits, n))
         return statistics
@@ -115,12 +121,12 @@ class Exactness(Family):
     def _near(name: str, weight: float, log_p: FloatArray, say: Callable[[int], str]) -> Statistic:
         return Statistic(name, weight, log_p, lambda b: Place(say(b), {"view": "marginal"}))
 
-    def _judge_pairs(self, rows: Rows, blocks: int) -> list[Statistic]:
-        expected = self.pairs * blocks
+    def _judge_repeats(self, rows: Rows, blocks: int) -> list[Statistic]:
         opposite = rows["modulus"] - rows["equal"]
         statistics = []
         for kind, count in (("equal", rows["equal"]), ("opposite", opposite)):
-            # P(Poisson >= count); counting neighbours in order misses few pairs of triples
+            expected = self.repeats[kind] * blocks
+            # P(Poisson >= count): wider than the law of the count, which so many values share.
             with np.errstate(divide="ignore"):
                 log_p = np.where(
                     count > 0, np.log(special.gammainc(np.maximum(count, 1), expected)), 0.0
@@ -129,7 +135,9 @@ class Exactness(Family):
             bound = count * (1 + np.log(expected / np.maximum(count, 1))) - expected
             log_p = np.where(far, bound, log_p)
 
-            def describe(b: int, kind: str = kind, count: FloatArray = count) -> Place:
+            def describe(
+                b: int, kind: str = kind, count: FloatArray = count, expected: float = expected
+            ) -> Place:
                 seen = f"{count[b]:.0f} values are {kind} to another"
                 return Place(f"{seen} where {expected:.2g} are expected", {"view": "marginal"})
 

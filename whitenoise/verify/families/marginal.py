@@ -24,6 +24,7 @@ __all__ = ["Marginal", "rounding_edges"]
 _CLIP = 4.0  # moments are of values clipped here, so that they have all exponential moments
 _CELL = 16  # values expected in the smallest cell
 _MOST_LEVELS = 12
+_FEWEST_MOMENTS = 16  # values, below which no saddlepoint is tried
 _BANDS = ((1, 2, 3), (4, 5), (6, 7), (8, 9), (10, 11, 12))  # levels of one statistic each
 _TAILS = np.array([1.0, 1.5, 2.0, 2.33, 2.66, 3.0, 3.33, 3.66, 4.0])
 _HERE = {"view": "marginal"}
@@ -138,7 +139,7 @@ class Marginal(Family):
                 lambda b: Place(f"{what} is {value[b]:.3g}, not {expected:.3g}", _HERE),
             )
 
-        return [
+        statistics = [
             Statistic(
                 "mean",
                 5.0,
@@ -151,13 +152,18 @@ class Marginal(Family):
                 log_two_sided(chi_square_scores(energy, n)),
                 lambda b: Place(f"the mean square is {percent(energy[b], n)}", _HERE),
             ),
-            moment("third", 3.5, "the third Hermite moment (skewness)", 0.0),
-            moment("fourth", 4.5, "the fourth Hermite moment (excess kurtosis)", 0.0),
-            moment("modulus", 2.5, "the mean modulus, less its part in the energy,", _MODULUS_PART),
-            *self._counts(rows["below"], n),
             self._extreme("largest", -rows["high"][:, 0], n),
             self._extreme("smallest", rows["low"][:, 0], n),
+            *self._counts(rows["below"], n),
         ]
+        if n >= _FEWEST_MOMENTS:
+            less = "the mean modulus, less its part in the energy,"
+            statistics += [
+                moment("third", 3.5, "the third Hermite moment (skewness)", 0.0),
+                moment("fourth", 4.5, "the fourth Hermite moment (excess kurtosis)", 0.0),
+                moment("modulus", 2.5, less, _MODULUS_PART),
+            ]
+        return statistics
 
     def _counts(self, below: FloatArray, n: int) -> list[Statistic]:
         cells, tails = below[:, : self.cells.size], below[:, self.cells.size :]

@@ -7,11 +7,23 @@ from collections.abc import Callable
 import numpy as np
 
 from ..._namespace import Array, Namespace
-from ..family import Family, NotEnough, Place, Rows, Statistic
+from ..family import (
+    Family,
+    NotEnough,
+    Place,
+    Rows,
+    Statistic,
+    condense,
+    largest,
+    overall,
+)
+from ..fourier import PlaneSpectrum
 from ..laws import beta_scores, log_two_sided
-from ..view import Layout, View
+from ..view import Groups, Layout, View, group_sums
 
 __all__ = ["Reflection"]
+
+_BANDS = 8  # of frequency
 
 Involution = Callable[[Array, Namespace], Array]
 
@@ -21,11 +33,12 @@ class Reflection(Family):
 
     With ``f`` fixed positions these have ``(N + f) / 2`` and ``(N - f) / 2`` dimensions, and the
     share of the energy in the first is a Beta variable: exact, whatever the scale. A large share is
-    symmetry, a small one antisymmetry.
+    symmetry, a small one antisymmetry. The same by frequency: real Fourier coefficients are even
+    about the origin, imaginary ones odd, and have the same energy.
     """
 
     name = "reflection"
-    share = 0.035
+    share = 0.04
 
     def __init__(self, layout: Layout) -> None:
         super().__init__(layout)
@@ -34,14 +47,34 @@ class Reflection(Family):
         self.involutions = _involutions(layout.shape)
         index = np.arange(layout.size).reshape(1, *layout.shape)
         self.fixed = [int(np.sum(index == apply(index, np))) for _, apply in self.involutions]
+        planes = layout.planes
+        self.plane = PlaneSpectrum(layout) if planes and min(planes[1:]) >= 8 else None
+        if self.plane:
+            radius = self.plane.radius.ravel()[self.plane.inner]
+            self.bands = Groups.of(np.minimum((radius / 0.5 * _BANDS).astype(int), _BANDS))
 
     def measure(self, view: View) -> dict[str, Array]:
         xp, axes = view.xp, tuple(range(1, len(self.layout.shape) + 1))
         products = [xp.sum(view.x * apply(view.x, xp), axis=axes) for _, apply in self.involutions]
-        return {
+        measured = {
             "products": xp.stack(products, axis=-1),
             "energy": xp.sum(view.squares, axis=axes),
         }
+        if self.plane:
+            measured["real"], measured["imaginary"] = self._phases(view, self.plane)
+        return measured
+
+    def _phases(self, view: View, plane: PlaneSpectrum) -> list[Array]:
+        """Energies of real and imaginary Fourier coefficients, shape (B, channels * bands)."""
+        xp = view.xp
+        images = xp.reshape(view.x, (view.batch * plane.channels, plane.height, plane.width))
+        spectrum = xp.fft.rfftn(images, axes=(-2, -1), norm="ortho")
+        spectrum = xp.reshape(spectrum, (int(spectrum.shape[0]), -1))
+        inner = xp.take(spectrum, view.host(plane.inner), axis=-1)
+        return [
+            xp.reshape(group_sums(view, part * part, self.bands), (view.batch, -1))
+            for part in (xp.real(inner), xp.imag(inner))
+        ]
 
     def judge(self, rows: Rows, blocks: int) -> list[Statistic]:
         n, energy = self.layout.size, rows["energy"]
@@ -63,7 +96,34 @@ class Reflection(Family):
             statistics.append(
                 Statistic(f"symmetry under {name}", 1.0, log_two_sided(score), describe)
             )
-        return statistics
+        return statistics + (self._judge_phases(rows, self.plane, blocks) if self.plane else [])
+
+    def _judge_phases(self, rows: Rows, plane: PlaneSpectrum, blocks: int) -> list[Statistic]:
+        energy = np.maximum(rows["real"] + rows["imaginary"], 1e-300)
+        share = rows["real"] / energy
+        freedom = np.tile(self.bands.counts, plane.channels) * blocks / 2
+        total, peak = condense(beta_scores(share, freedom, freedom), share)
+        bands = self.bands.counts.size
+        count = plane.channels * bands
+
+        def describe(index: int, value: float) -> Place:
+            channel, band = divmod(index, bands)
+            kind = "symmetric" if value > 0.5 else "antisymmetric"
+            band = int(self.bands.labels[band])
+            low, high = band / 2 / _BANDS, (band + 1) / 2 / _BANDS
+            where = f"2-D frequencies {low:.2f} to {high:.2f} cycles per pixel"
+            of = f" of image {channel}" if plane.channels > 1 else ""
+            return Place(
+                f"{100 * max(value, 1 - value):.3g} % of the energy at {where}{of} is {kind} about "
+                "the origin",
+                {"view": "spectrum", "radius": (low, high)},
+            )
+
+        what = "symmetry about the origin by frequency"
+        return [
+            overall(total, count, what, 1.0, what),
+            largest(peak, count, f"largest of {what}", 1.0, describe),
+        ]
 
 
 def _involutions(shape: tuple[int, ...]) -> list[tuple[str, Involution]]:
