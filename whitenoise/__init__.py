@@ -1,6 +1,6 @@
-"""Typical white Gaussian noise: confidence sets, their projections, and the whitening operator."""
+"""Typical white Gaussian noise: confidence sets, projections, whitening, and verification."""
 
-from . import baselines, isometries, order_statistics, reference, sets
+from . import baselines, isometries, order_statistics, reference, sets, testing
 from .isometries import pullback
 from .projections import (
     Certificate,
@@ -22,7 +22,7 @@ from .verify import (
 )
 from .whitener import Whitener, whiten
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Certificate",
@@ -45,6 +45,7 @@ __all__ = [
     "pullback",
     "reference",
     "sets",
+    "testing",
     "typicality",
     "whiten",
 ]

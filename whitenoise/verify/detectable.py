@@ -72,7 +72,7 @@ def detectable(shape: int | Sequence[int], level: float = 1e-3, power: float = 0
     --------
     >>> limits = detectable((16, 64, 64))
     >>> round(limits.mean, 3), round(limits.scale_up, 3)
-    (0.022, 1.016)
+    (0.021, 1.015)
     """
     lengths = shape if isinstance(shape, Sequence) else (shape,)
     lengths = tuple(as_integer("shape", n, least=1) for n in lengths)

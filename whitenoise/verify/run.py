@@ -115,10 +115,10 @@ class Battery:
         """
         xp = array_namespace(vectors)
         data = xp.reshape(vectors, (-1, *self.layout.shape))
-        step = max(_CHUNK // self.layout.size, 1)
+        count, step = int(data.shape[0]), max(_CHUNK // self.layout.size, 1)
         parts = [
-            self._measure_chunk(data[start : start + step, ...])
-            for start in range(0, int(data.shape[0]), step)
+            self._measure_chunk(data[start : min(start + step, count), ...])
+            for start in range(0, count, step)
         ]
         if len(parts) == 1:
             return parts[0]
@@ -185,8 +185,10 @@ class Battery:
             skipped["between blocks"] = "values of different blocks are not compared"
         findings = [between] if isinstance(between, Finding) else []
         rest = 1 - sum(f.share for f in findings)
-        for (family, share, statistic), row in zip(judged, log_p, strict=True):
-            b = int(np.argmin(row))
+        loudest = np.argmin(log_p, axis=1)
+        joint = sidak(log_p.min(axis=1), log_p.shape[1])
+        for (family, share, statistic), b, log_pvalue in zip(judged, loudest, joint, strict=True):
+            b = int(b)
             place = statistic.describe(b)
             sentence, where = place.sentence, dict(place.where)
             if batch:
@@ -197,7 +199,7 @@ class Battery:
                 Finding(
                     family=family,
                     statistic=statistic.name,
-                    log_pvalue=float(sidak(row[b], row.size)),
+                    log_pvalue=float(log_pvalue),
                     share=share * rest,
                     sentence=sentence,
                     where=where,

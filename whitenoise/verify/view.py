@@ -69,7 +69,7 @@ class View:
     @cached_property
     def sorted(self) -> Array:
         """Values in increasing order, shape (B, N)."""
-        return self.xp.sort(self.flat, axis=-1)
+        return self.xp.sort(self.flat, axis=-1, stable=False)
 
     def host(self, values: NDArray[Any]) -> Array:
         """Bring a host table beside the data."""

@@ -11,12 +11,12 @@ from ..view import Layout, View
 
 __all__ = ["Copies"]
 
-_CODE = (4, 5)  # signs of a patch of this size are its code
+_CODES = ((4, 5), (5, 6))  # signs of a patch of this size are its code; the second if there are
+_LARGE = 2**17  # more values than this, of which many patches share twenty signs
 _WINDOWS = (6, 8, 12, 16)
-_LINE_CODE = 20
 _LINE_WINDOWS = (32, 64, 128, 256)
 _NEIGHBOURS = 2  # how many next patches in the order of codes are compared
-_FIRST, _SECOND = 4096, 48  # pairs looked at by the code's patch, and by windows
+_FIRST, _SECOND = 2**14, 48  # pairs looked at by the code's patch, and by windows
 
 
 class Copies(Family):
@@ -38,11 +38,12 @@ class Copies(Family):
         super().__init__(layout)
         planes = layout.planes
         self.images = planes is not None and min(planes[1:]) >= 2 * _WINDOWS[0]
+        code = _CODES[int(layout.size > _LARGE)]
         if self.images and planes is not None:
-            self.grid, self.code = planes, _CODE
+            self.grid, self.code = planes, code
             self.windows = [(w, w) for w in _WINDOWS if 2 * w <= min(planes[1:])]
         else:
-            self.grid, self.code = (1, 1, layout.size), (1, _LINE_CODE)
+            self.grid, self.code = (1, 1, layout.size), (1, code[0] * code[1])
             self.windows = [(1, w) for w in _LINE_WINDOWS if 2 * w <= layout.size]
         if not self.windows:
             raise NotEnough(f"{layout.size} values of shape {layout.shape} hold no two windows")
@@ -61,7 +62,7 @@ class Copies(Family):
         """Return (-|r|-based rank, m, r, position, position) of the best pair of one vector."""
         xp = view.xp
         codes, corner = self._codes(view, flat)
-        order = xp.argsort(codes)
+        order = xp.argsort(codes, stable=False)
         codes = xp.take(codes, order)
         corner = xp.take(corner, order)
         first, second = [], []
@@ -74,7 +75,7 @@ class Copies(Family):
         best = xp.asarray([0.0, 1.0, 0.0, 0.0, 0.0], dtype=xp.float64, device=flat.device)
         if a.shape[0] == 0:
             return best
-        top = xp.argsort(-xp.abs(r))[:_SECOND]
+        top = _head(xp.argsort(-xp.abs(r)), _SECOND)
         a, b = xp.take(a, top), xp.take(b, top)
         candidates = [best[None, :]]
         for window in self.windows:
@@ -97,12 +98,14 @@ class Copies(Family):
         _, height, width = self.grid
         rows, columns = height - self.code[0] + 1, width - self.code[1] + 1
         sign = xp.reshape(xp.astype(flat > 0, xp.int32), self.grid)
-        reference = sign[:, :rows, :columns]
-        codes = xp.zeros_like(reference)
-        for dy in range(self.code[0]):
-            for dx in range(self.code[1]):
-                bit = sign[:, dy : dy + rows, dx : dx + columns]
-                codes = 2 * codes + xp.astype(bit != reference, xp.int32)
+        line = sign[:, :, :columns]
+        for dx in range(1, self.code[1]):
+            line = 2 * line + sign[:, :, dx : dx + columns]
+        codes = line[:, :rows, :]
+        for dy in range(1, self.code[0]):
+            codes = 2 ** self.code[1] * codes + line[:, dy : dy + rows, :]
+        # A patch and its negative have complementary codes.
+        codes = xp.minimum(codes, 2 ** (self.code[0] * self.code[1]) - 1 - codes)
         corner = xp.reshape(xp.arange(flat.shape[0], device=flat.device), self.grid)
         return xp.reshape(codes, (-1,)), xp.reshape(corner[:, :rows, :columns], (-1,))
 
@@ -116,7 +119,7 @@ class Copies(Family):
         apart = xp.abs(a % (height * width) // width - b % (height * width) // width) >= window[0]
         apart = apart | (xp.abs(a % width - b % width) >= window[1])
         apart = apart | (a // (height * width) != b // (height * width))
-        keep = xp.nonzero(apart)[0][:most]
+        keep = _head(xp.nonzero(apart)[0], most)
         a, b = xp.take(a, keep), xp.take(b, keep)
         offsets = (np.arange(window[0])[:, None] * width + np.arange(window[1])).ravel()
         offset = view.host(offsets)
@@ -162,6 +165,10 @@ class Copies(Family):
             )
 
         return [Statistic("correlation of two patches", 1.0, log_p, describe)]
+
+
+def _head(x: Array, most: int) -> Array:
+    return x[: min(most, int(x.shape[0]))]
 
 
 def _position(flat: float, grid: tuple[int, ...]) -> tuple[int, ...]:

@@ -67,7 +67,8 @@ class Exactness(Family):
             "centred": xp.sum(centred * centred, axis=-1),
         }
         if self.count_repeats:
-            ordered, modulus = view.sorted, xp.sort(xp.abs(x), axis=-1)
+            # Falling, then rising: a stable sort merges the two.
+            ordered, modulus = view.sorted, xp.sort(xp.abs(view.sorted), axis=-1, stable=True)
             measured["equal"] = _repeats(ordered, xp)
             measured["modulus"] = _repeats(modulus, xp)
         for bits in self.coarser:

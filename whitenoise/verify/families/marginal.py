@@ -40,7 +40,9 @@ def _fourth(x: FloatArray) -> FloatArray:
     return np.asarray(x**4 - 6 * x**2 + 3)
 
 
-_MODULUS_PART = np.sqrt(2 / np.pi) / 2  # of x^2 in |x|: what is left is uncorrelated with x^2
+_MODULUS_PART = (
+    float(np.sqrt(2 / np.pi)) / 2
+)  # of x^2 in |x|: what is left is uncorrelated with x^2
 
 
 def _modulus(x: FloatArray) -> FloatArray:
