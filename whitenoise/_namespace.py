@@ -97,7 +97,7 @@ def stop_gradient(x: Array) -> Array:
 
 
 def normal_score_of_modulus(x: Array) -> Array:
-    """Map float64 N(0, 1) values to ``Phi^{-1}(2 Phi(|x|) - 1)``, N(0, 1) again, kept within -8..38."""
+    """Map float64 N(0, 1) values to ``Phi^{-1}(2 Phi(|x|) - 1)``, N(0, 1) again, in -8..38."""
     backend = backend_name(x)
     special: Any = scipy_special
     if backend == "torch":

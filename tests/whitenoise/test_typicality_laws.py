@@ -105,7 +105,10 @@ def test_scores_and_corrections_of_logarithms():
         for one in (-700.0, -40.0, -32.0, -29.999, -5.0, -1e-3, -1e-12):
             for count in (1, 2, 1000, 10**9):
                 joint = float(mp.log(1 - (1 - mp.exp(one)) ** count))
-                assert float(laws.sidak(one, count)) == pytest.approx(joint, rel=1e-8, abs=1e-10)
+                # Below e^-30 the leading term alone, whose relative error is half the product.
+                allowed = 1e-10 + (count * np.exp(one) if one < -30 else 0)
+                found = float(laws.sidak(one, count))
+                assert found == pytest.approx(joint, rel=1e-10, abs=allowed)
                 assert float(laws.bonferroni(one, count)) == pytest.approx(
                     min(one + np.log(count), 0), rel=1e-14
                 )
@@ -172,13 +175,12 @@ def test_sum_law_of_exponentials_is_gamma():
         (64, "modulus", 0.40, 0.01),
         (256, "third", 0.03, 0.03),
         (256, "fourth", 0.01, 0.09),
-        (256, "modulus", 0.06, 0.02),
+        (256, "modulus", 0.01, 0.01),
     ],
 )
 def test_laws_of_moments(count, name, low, high):
     g = _MOMENTS[name]
     ratio = exact_over_stated(laws.sum_law(g, count), *transform(g, count))
-    print(ratio)
     assert np.abs(ratio[:3] - 1).max() < low
     assert np.abs(ratio[3:] - 1).max() < high
 
@@ -206,12 +208,12 @@ def test_laws_of_moments_hold_for_a_billion_values(name):
 
 @pytest.mark.parametrize("shape", [0.5, 1.0, 2.0, 8.0, 64.0])
 def test_flatness_of_two_gammas_is_a_beta_law(shape):
-    """``log(4 B (1 - B))`` with ``B ~ Beta(a, a)``: tails of unevenness within 35 %."""
+    """``log(4 B (1 - B))`` with ``B ~ Beta(a, a)``: tails of unevenness, off by half at most."""
     law = laws.flatness_law(np.full(2, shape), shape)
     for tail in TAILS:
         b = stats.beta.ppf(tail / 2, shape, shape)
         score = float(law(np.log(4) + np.log(b) + np.log1p(-b)))
-        assert special.ndtr(score) == pytest.approx(tail, rel=0.35)
+        assert special.ndtr(score) == pytest.approx(tail, rel=0.5)
 
 
 @pytest.mark.parametrize(

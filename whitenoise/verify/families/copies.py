@@ -16,7 +16,8 @@ _LARGE = 2**17  # more values than this, of which many patches share twenty sign
 _WINDOWS = (6, 8, 12, 16)
 _LINE_WINDOWS = (32, 64, 128, 256)
 _NEIGHBOURS = 2  # how many next patches in the order of codes are compared
-_FIRST, _SECOND = 2**14, 48  # pairs looked at by the code's patch, and by windows
+_FIRST, _SECOND = 2**14, 16  # pairs looked at by the code's patch, and by windows
+_STEPS = (-4, 0, 4)  # windows are placed around the patch, which may be at the edge of the copy
 
 
 class Copies(Family):
@@ -40,10 +41,11 @@ class Copies(Family):
         self.images = planes is not None and min(planes[1:]) >= 2 * _WINDOWS[0]
         code = _CODES[int(layout.size > _LARGE)]
         if self.images and planes is not None:
-            self.grid, self.code = planes, code
+            self.grid, self.code, self.shifts = planes, code, (_STEPS, _STEPS)
             self.windows = [(w, w) for w in _WINDOWS if 2 * w <= min(planes[1:])]
         else:
             self.grid, self.code = (1, 1, layout.size), (1, code[0] * code[1])
+            self.shifts = ((0,), tuple(4 * step for step in _STEPS))
             self.windows = [(1, w) for w in _LINE_WINDOWS if 2 * w <= layout.size]
         if not self.windows:
             raise NotEnough(f"{layout.size} values of shape {layout.shape} hold no two windows")
@@ -76,10 +78,12 @@ class Copies(Family):
         if a.shape[0] == 0:
             return best
         top = _head(xp.argsort(-xp.abs(r)), _SECOND)
-        a, b = xp.take(a, top), xp.take(b, top)
+        steps = [dy * self.grid[2] + dx for dy in self.shifts[0] for dx in self.shifts[1]]
+        a = xp.concat([xp.take(a, top) + step for step in steps])
+        b = xp.concat([xp.take(b, top) + step for step in steps])
         candidates = [best[None, :]]
         for window in self.windows:
-            left, right, r = self._correlate(view, flat, a, b, window, _SECOND)
+            left, right, r = self._correlate(view, flat, a, b, window, int(a.shape[0]))
             if left.shape[0] == 0:
                 continue
             m = float(window[0] * window[1])
@@ -133,6 +137,7 @@ class Copies(Family):
     def _fitted(self, xp: Namespace, corner: Array, window: tuple[int, int]) -> Array:
         """Centre the window on the patch, as far as the image allows."""
         _, height, width = self.grid
+        corner = xp.clip(corner, 0, self.layout.size - 1)
         plane = corner // (height * width)
         y = corner % (height * width) // width - (window[0] - self.code[0]) // 2
         x = corner % width - (window[1] - self.code[1]) // 2
