@@ -182,4 +182,6 @@ def percent(energy: float, expected: float) -> str:
     excess = energy / expected - 1
     if excess > 9:
         return f"{energy / expected:.3g} times too high"
-    return f"{abs(100 * excess):.2g} % {'high' if excess > 0 else 'low'}"
+    size = abs(100 * excess)
+    digits = f"{size:.0f}" if size >= 10 else f"{size:.2g}"
+    return f"{digits} % {'high' if excess > 0 else 'low'}"

@@ -172,11 +172,11 @@ class TypicalityReport:
 
 
 def format_pvalue(log_pvalue: float) -> str:
-    """Write a p-value from its natural logarithm, also below the range of doubles."""
+    """Write a p-value from its natural logarithm, at least 1e-999."""
     if log_pvalue > math.log(0.001):
         return f"{math.exp(log_pvalue):.2g}"
     if log_pvalue < -999 * math.log(10):
-        return "<1e-999"
+        return "1e-999"
     exponent = math.floor(log_pvalue / math.log(10))
     digit = round(math.exp(log_pvalue - exponent * math.log(10)))
     if digit == 10:

@@ -41,12 +41,13 @@ class Copies(Family):
         self.images = planes is not None and min(planes[1:]) >= 2 * _WINDOWS[0]
         code = _CODES[int(layout.size > _LARGE)]
         if self.images and planes is not None:
-            self.grid, self.code, self.shifts = planes, code, (_STEPS, _STEPS)
+            self.grid, self.code = planes, code
             self.windows = [(w, w) for w in _WINDOWS if 2 * w <= min(planes[1:])]
         else:
             self.grid, self.code = (1, 1, layout.size), (1, code[0] * code[1])
-            self.shifts = ((0,), tuple(4 * step for step in _STEPS))
             self.windows = [(1, w) for w in _LINE_WINDOWS if 2 * w <= layout.size]
+        along = _STEPS if self.images else tuple(4 * step for step in _STEPS)
+        self.shifts = (_STEPS if self.images else (0,), along)
         if not self.windows:
             raise NotEnough(f"{layout.size} values of shape {layout.shape} hold no two windows")
         self.positions = self.grid[0] * np.prod(
