@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 TORCH ?= torch==2.13.0
 SOURCES := $(shell find whitenoise ntrk -name '*.py')
 
-.PHONY: demo test test-slow lint types bench bench-power docs clean
+.PHONY: demo test test-slow lint types bench bench-power bench-levels bench-sources docs clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -49,10 +49,20 @@ bench: $(VENV)/for-demo $(VENV)/installed
 	$(BIN)/python -m benchmarks.coverage
 	$(BIN)/python -m benchmarks.presets
 	$(BIN)/python -m benchmarks.operators
+	$(BIN)/python -m benchmarks.speed
 
 bench-power: $(VENV)/for-demo $(VENV)/installed
 	$(BIN)/python -m benchmarks.power --out docs/_tables
 	$(BIN)/python -m benchmarks.power --held-out --out docs/_tables
+
+# Hours on two cores.
+bench-levels: $(VENV)/for-test $(VENV)/installed
+	$(BIN)/python -m benchmarks.levels
+	$(BIN)/python -m benchmarks.rare_levels
+
+bench-sources: $(VENV)/for-test $(VENV)/installed
+	$(BIN)/python -m pip install --quiet "diffusers==0.42.*"
+	$(BIN)/python -m benchmarks.sources --out docs/_tables/sources.md
 
 docs: $(VENV)/for-test
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -10,7 +10,7 @@ from scipy import optimize
 
 from ..reference import FloatArray
 
-__all__ = ["join", "rate_of"]
+__all__ = ["join", "join_few", "rate_of"]
 
 _OVERLAP = 0.15  # measured by benchmarks/levels.py
 _ONSET = 0.001
@@ -30,6 +30,20 @@ def join(log_rate: ArrayLike) -> FloatArray:
     rate = np.exp(np.clip(log_rate, -30, 6))
     exact = np.log(-np.expm1(-_effective(rate)))
     return np.where(log_rate < -30, log_rate, np.minimum(exact, 0.0))
+
+
+def join_few(log_pvalues: ArrayLike, shares: ArrayLike) -> float:
+    """Log p-value of the smallest weighted p-value of independent statistics, however few.
+
+    ``1 - prod_i (1 - share_i rate)``, which is `p` itself for a single one. Shares sum to 1.
+    """
+    shares = np.asarray(shares, np.float64)
+    log_rate = float(np.min(np.asarray(log_pvalues, np.float64) - np.log(shares)))
+    if log_rate < -30:
+        return log_rate
+    below = np.minimum(shares * np.exp(log_rate), 1.0)
+    with np.errstate(divide="ignore"):
+        return float(np.log(-np.expm1(np.sum(np.log1p(-below)))))
 
 
 def rate_of(level: float) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._namespace import Array
-from .joining import join
+from .joining import join, join_few
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -116,10 +116,8 @@ class TypicalityReport:
         result = {}
         for name in dict.fromkeys(f.family for f in self.findings):
             members = [f for f in self.findings if f.family == name]
-            total = sum(f.share for f in members)
-            result[name] = float(
-                join(min(f.log_pvalue - math.log(f.share / total) for f in members))
-            )
+            shares = np.array([f.share for f in members])
+            result[name] = join_few([f.log_pvalue for f in members], shares / shares.sum())
         return result
 
     def plot(self) -> Figure:

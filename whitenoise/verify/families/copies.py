@@ -163,10 +163,8 @@ class Copies(Family):
                 places, window = [place[-1:] for place in places], window[1:]
             size = "x".join(map(str, window))
             at = [p if len(p) > 1 else p[0] for p in places]
-            what = "a copy" if r[b] > 0 else "a negative copy"
-            like = f"{what} of that at {at[0]} (correlation {r[b]:+.3g})"
             return Place(
-                f"the {size} patch at {at[1]} is {like}",
+                f"the {size} patches at {at[0]} and {at[1]} correlate by {r[b]:+.3g}",
                 {"view": "copies", "source": places[0], "target": places[1], "size": window},
             )
 

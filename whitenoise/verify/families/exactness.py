@@ -85,16 +85,13 @@ class Exactness(Family):
                 "mean of zero",
                 1.0,
                 _log_within_normal(rows["sum"] / np.sqrt(n)),
-                lambda b: f"the mean is {rows['sum'][b] / n:.2g}: standardised",
+                lambda b: f"the mean is within {abs(rows['sum'][b] / n):.1g} of 0",
             ),
             self._near(
                 "mean square of one",
                 1.0,
                 _log_within_chi_square(rows["energy"], n, n),
-                lambda b: (
-                    f"the mean square is 1 to within {abs(rows['energy'][b] / n - 1):.1g}: "
-                    "normalised"
-                ),
+                lambda b: f"the mean square is within {abs(rows['energy'][b] / n - 1):.1g} of 1",
             ),
         ]
         if blocks == 1:
@@ -102,7 +99,7 @@ class Exactness(Family):
                 excess = np.abs(rows["centred"] / max(freedom, 1) - 1)
 
                 def say(b: int, name: str = name, excess: FloatArray = excess) -> str:
-                    return f"the {name} variance is 1 to within {excess[b]:.1g}: standardised"
+                    return f"the {name} variance is within {excess[b]:.1g} of 1"
 
                 statistics.append(
                     self._near(
@@ -151,7 +148,7 @@ class Exactness(Family):
         def describe(b: int) -> Place:
             return Place(
                 f"{count[b]:.0f} of {n} values fit into {_COARSER[bits]} where {n * share:.2g} are "
-                "expected: rounded",
+                "expected",
                 {"view": "marginal"},
             )
 
