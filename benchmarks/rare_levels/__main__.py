@@ -19,7 +19,7 @@ from .tables import by_statistic, exact, whole
 DRAWS = {64: 20_000, 256: 20_000, 1024: 8000, 4096: 3000}
 """Draws for each statistic and level, by number of values."""
 ALONE = (1e-3, 1e-6, 1e-9)
-REPORTS = {(256,): 20_000, (4, 8, 8): 20_000, (4, 16, 16): 8000, (4096,): 4000}
+REPORTS = {(64,): 20_000, (256,): 20_000, (4, 8, 8): 20_000, (4, 16, 16): 8000, (4096,): 4000}
 TOGETHER = (1e-3, 1e-4, 1e-6, 1e-9)
 SPLITS = ((256,), (4, 8, 8))
 PARTICLES, REPEATS = 400, 8

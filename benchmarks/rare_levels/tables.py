@@ -13,7 +13,7 @@ def say(level):
 
 
 def name_of(shape):
-    return " × ".join(map(str, shape))
+    return "x".join(map(str, shape))
 
 
 def table(head, rows, words):
@@ -41,12 +41,12 @@ def whole(unions, splits):
     """Level of the report, from unions and ``{shape: {level: Estimate}}`` by splitting."""
     rows = []
     for one in unions:
-        seen = splits.get(one.shape, {}).get(one.level)
+        seen, union = splits.get(one.shape, {}).get(one.level), one.probability
         rows.append(
             [
                 name_of(one.shape),
                 say(one.level),
-                f"{one.probability.value / one.level:.3f} ± {one.probability.error / one.level:.3f}",
+                f"{union.value / one.level:.3f} ± {union.error / one.level:.3f}",
                 f"{one.unsampled / one.level:.3f}",
                 f"{seen.value / one.level:.2f} ± {seen.error / one.level:.2f}" if seen else "",
             ]

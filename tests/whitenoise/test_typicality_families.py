@@ -663,7 +663,7 @@ def cosine_block(seed):
     basis = cosine_matrix(8)
     x = noise(seed).reshape(4, 4, 8, 4, 8).transpose(0, 1, 3, 2, 4)
     y = basis @ x @ basis.T
-    y[..., 2, 5] *= 1.6
+    y[..., 2, 5] *= 2.2
     return (basis.T @ y @ basis).transpose(0, 1, 3, 2, 4).reshape(4, 32, 32)
 
 
@@ -791,7 +791,7 @@ SEEN = [  # what, family, words of the sentence, some of where
     (standardised, "exactness", r"standardised|normalised", {}),
     (heavy, "marginal", r"kurtosis|times|beyond|values|vary too much", {}),
     (even, "marginal", r"too even", {}),
-    (balanced_chunks, "two_level", r"rank .* of 256 chunks of their rank 8 of 16", {}),
+    (balanced_chunks, "two_level", r"rank .* of 256 chunks .* rank 8 of 16", {}),
     (one_outlier, "marginal", r"the largest value is 9", {}),
 ]
 

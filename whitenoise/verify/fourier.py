@@ -90,7 +90,7 @@ class LineSpectrum:
     def __init__(self, layout: Layout) -> None:
         self.size = layout.size
         k = np.arange(self.size // 2 + 1)
-        self.freedom = np.where((k == 0) | (2 * k == self.size), 1, 2)
+        self.freedom = np.where((k == 0) | (2 * k == self.size), 1.0, 2.0)
         self.octaves = Groups.of(np.floor(np.log2(np.maximum(k, 1))))
         bands = min(32, self.size // 16)
         self.bands = Groups.of(np.minimum(k * bands // k.size, bands - 1))
@@ -100,7 +100,7 @@ class LineSpectrum:
         spectrum = xp.fft.rfft(flat, norm="ortho")
         power = xp.real(spectrum) ** 2 + xp.imag(spectrum) ** 2
         interior = power[:, 1 : (self.size + 1) // 2]
-        power = power * view.host(self.freedom.astype(np.float64))
+        power = power * view.host(self.freedom)
         peak = xp.argmax(interior, axis=-1)
         height = xp.max(interior, axis=-1)
         return {
@@ -164,7 +164,7 @@ class PlaneSpectrum:
         row = np.arange(self.height)[:, None]
         # A half spectrum: inner columns stand for two conjugate coefficients.
         edge = (column == 0) | (2 * column == self.width)
-        self.freedom = np.where(edge, 1, 2) * np.ones_like(row)
+        self.freedom = (np.where(edge, 1.0, 2.0) * np.ones_like(row)).ravel()
         own_conjugate = edge & ((row == 0) | (2 * row == self.height))
         self.inner = np.flatnonzero(np.broadcast_to(~edge, self.shape))
         radius = np.hypot(fy, fx)
@@ -185,7 +185,7 @@ class PlaneSpectrum:
         power = xp.real(spectrum) ** 2 + xp.imag(spectrum) ** 2
         power = xp.reshape(power, (view.batch, self.channels, -1))
         inner = xp.reshape(xp.take(power, view.host(self.inner), axis=-1), (view.batch, -1))
-        pooled = xp.sum(power, axis=1) * view.host(self.freedom.ravel().astype(np.float64))
+        pooled = xp.sum(power, axis=1) * view.host(self.freedom)
         common = xp.take(xp.sum(power, axis=1), view.host(self.inner), axis=-1)
         measured = {
             "radial": group_sums(view, pooled, self.radial),
@@ -206,7 +206,7 @@ class PlaneSpectrum:
     def judge(self, rows: Rows, prefix: str, blocks: int, noun: str) -> list[Statistic]:
         result = []
         for name, groups in (("radial", self.radial), ("sectors", self.sectors)):
-            freedom = np.add.reduceat(self.freedom.ravel()[groups.order], groups.starts)
+            freedom = np.add.reduceat(self.freedom[groups.order], groups.starts)
             freedom = freedom * self.channels * blocks
             energy = rows[f"{prefix}{name}"]
             scores = chi_square_scores(energy, freedom)

@@ -15,7 +15,7 @@ from .family import Family, NotEnough, Rows, Statistic
 from .joining import join
 from .laws import beta_scores, log_upper, sidak
 from .report import Finding, TypicalityReport
-from .view import SIGNIFICANT_BITS, Layout, View
+from .view import SIGNIFICANT_BITS, Layout, Tables, View
 
 __all__ = ["Battery", "battery", "typicality"]
 
@@ -99,6 +99,7 @@ class Battery:
         self.layout = layout
         self.families: list[Family] = []
         self.skipped: dict[str, str] = {}
+        self._tables: Tables = {}
         for kind in FAMILIES:
             try:
                 self.families.append(kind(layout))
@@ -130,7 +131,7 @@ class Battery:
     def _measure_chunk(self, data: Array) -> dict[str, Rows]:
         xp = array_namespace(data)
         x = xp.clip(cast(data, xp.float64, xp), -_HUGE, _HUGE)
-        view = View(x, xp, self.layout)
+        view = View(x, xp, self.layout, self._tables)
         measured = [
             (family.name, key, value)
             for family in self.families

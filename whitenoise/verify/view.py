@@ -14,7 +14,10 @@ from .._namespace import Array, Namespace
 
 IntArray = NDArray[np.int64]
 
-__all__ = ["SIGNIFICANT_BITS", "Groups", "IntArray", "Layout", "View", "group_sums"]
+Tables = dict[tuple[int, str, str], tuple[NDArray[Any], Array]]
+"""Tables by identity and device: the host's, and that beside the data."""
+
+__all__ = ["SIGNIFICANT_BITS", "Groups", "IntArray", "Layout", "Tables", "View", "group_sums"]
 
 SIGNIFICANT_BITS = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8}
 """Bits of the significand, the leading one included."""
@@ -49,8 +52,9 @@ class Layout:
 class View:
     """A batch of vectors, shape ``(B, *shape)``, float64 on the device of the caller's array."""
 
-    def __init__(self, x: Array, xp: Namespace, layout: Layout) -> None:
+    def __init__(self, x: Array, xp: Namespace, layout: Layout, tables: Tables) -> None:
         self.x = x
+        self._tables = tables
         self.xp = xp
         self.layout = layout
         self.batch = int(x.shape[0])
@@ -72,8 +76,15 @@ class View:
         return self.xp.sort(self.flat, axis=-1, stable=False)
 
     def host(self, values: NDArray[Any]) -> Array:
-        """Bring a host table beside the data."""
-        return self.xp.asarray(np.ascontiguousarray(values), device=self.x.device)
+        """Bring a table of a family beside the data, once for each device.
+
+        The cache holds the table itself, so that its identity stays its own.
+        """
+        key = (id(values), self.xp.__name__, str(self.x.device))
+        if key not in self._tables:
+            there = self.xp.asarray(np.ascontiguousarray(values), device=self.x.device)
+            self._tables[key] = (values, there)
+        return self._tables[key][1]
 
     def gram(self, axis: int | None, rows: int) -> Array:
         """Inner products of the slices of an axis, or of the phases of the flattened array."""

@@ -50,6 +50,10 @@ class Copies(Family):
         self.shifts = (_STEPS if self.images else (0,), along)
         if not self.windows:
             raise NotEnough(f"{layout.size} values of shape {layout.shape} hold no two windows")
+        self.offsets = {
+            w: (np.arange(w[0])[:, None] * self.grid[2] + np.arange(w[1])).ravel()
+            for w in [self.code, *self.windows]
+        }
         self.positions = self.grid[0] * np.prod(
             [n - c + 1 for n, c in zip(self.grid[1:], self.code, strict=True)]
         )
@@ -126,11 +130,10 @@ class Copies(Family):
         apart = apart | (a // (height * width) != b // (height * width))
         keep = _head(xp.nonzero(apart)[0], most)
         a, b = xp.take(a, keep), xp.take(b, keep)
-        offsets = (np.arange(window[0])[:, None] * width + np.arange(window[1])).ravel()
-        offset = view.host(offsets)
+        offset = view.host(self.offsets[window])
         x = xp.take(flat, xp.reshape(a[:, None] + offset, (-1,)))
         y = xp.take(flat, xp.reshape(b[:, None] + offset, (-1,)))
-        x, y = xp.reshape(x, (-1, offsets.size)), xp.reshape(y, (-1, offsets.size))
+        x, y = xp.reshape(x, (-1, offset.shape[0])), xp.reshape(y, (-1, offset.shape[0]))
         energy = xp.sum(x * x, axis=-1) * xp.sum(y * y, axis=-1)
         r = xp.sum(x * y, axis=-1) / xp.sqrt(xp.where(energy > 0, energy, xp.ones_like(energy)))
         return a, b, r

@@ -161,9 +161,6 @@ def _repeats(ordered: Array, xp: Namespace) -> Array:
     return xp.sum(xp.astype(equal, xp.float64), axis=-1)
 
 
-_RESOLUTION = 1e-15  # relative error of a sum in double precision, below which nothing is exact
-
-
 def _log_within_normal(score: FloatArray) -> FloatArray:
     """Log probability that a normal score is as near to zero."""
     return np.asarray(np.log(special.erf(np.maximum(np.abs(score), 1e-13) / np.sqrt(2))))

@@ -94,6 +94,7 @@ class Marginal(Family):
         k = np.arange(1, 2**self.levels)
         self.cells = self._edges(special.ndtri(k / 2**self.levels))
         self.tails = self._edges(np.concatenate([-_TAILS[::-1], _TAILS]))
+        self.edges = np.concatenate([self.cells, self.tails])
 
     def _edges(self, threshold: FloatArray) -> FloatArray:
         return rounding_edges(threshold, self.layout.bits)
@@ -113,7 +114,7 @@ class Marginal(Family):
         clipped = xp.clip(x, -_CLIP, _CLIP)
         square = clipped * clipped
         ordered = view.sorted
-        edges = view.host(np.concatenate([self.cells, self.tails]))
+        edges = view.host(self.edges)
         energy = xp.sum(xp.reshape(view.squares, (view.batch, -1)), axis=-1)
         below = [xp.searchsorted(ordered[b, :], edges) for b in range(view.batch)]
         return {

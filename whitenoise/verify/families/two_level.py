@@ -41,12 +41,13 @@ class TwoLevel(Family):
             raise NotEnough(f"{layout.size} values make fewer than {_FEWEST} chunks of {_CHUNK}")
         self.i = 1 + np.round(np.array(_QUANTILES) * (self.chunks - 1)).astype(np.int64)
         self.j = np.array(_RANKS)
+        self.rows, self.columns = self.i - 1, self.j - 1
 
     def measure(self, view: View) -> dict[str, Array]:
         xp = view.xp
         x = xp.reshape(view.flat[:, : self.chunks * _CHUNK], (view.batch, self.chunks, _CHUNK))
-        x = xp.take(xp.sort(x, axis=-1, stable=False), view.host(self.j - 1), axis=-1)
-        x = xp.take(xp.sort(x, axis=1, stable=False), view.host(self.i - 1), axis=1)
+        x = xp.take(xp.sort(x, axis=-1, stable=False), view.host(self.columns), axis=-1)
+        x = xp.take(xp.sort(x, axis=1, stable=False), view.host(self.rows), axis=1)
         return {"values": x}
 
     def summarise(self, rows: Rows) -> Rows:
