@@ -140,6 +140,17 @@ class Capability:
     gradient: str = "almost everywhere"
 
 
+@dataclass(frozen=True)
+class Report:
+    """A public function that reports on ROWS vectors of SIZE entries, on the host."""
+
+    name: str
+    call: Callable[[Any], wn.TypicalityReport]
+    relative: float
+    """Largest relative difference of any log p-value from that of NumPy, same values and dtype."""
+    batch: str = "`axis`"
+
+
 def _isometry(name, isometry, ulps, exact=False):
     calls = (isometry.forward, isometry.adjoint)
     return Capability(f"isometries.{name}", calls, ulps, exact, "leading axes", "everywhere")
@@ -201,6 +212,18 @@ CAPABILITIES = (
 )
 
 
+def _accumulated(x):
+    held = wn.TypicalityAccumulator(SIZE)
+    held.update(x)
+    return held.report()
+
+
+REPORTS = (
+    Report("typicality", partial(wn.typicality, axis=1), 1e-9),
+    Report("TypicalityAccumulator", _accumulated, 1e-9, "leading axes"),
+)
+
+
 def table():
     """Write the capabilities as the Markdown of docs/_tables/capabilities.md."""
     lines = ["| backend | dtypes | gradient | tested |", "|---|---|---|---|"]
@@ -224,4 +247,7 @@ def table():
         if c.exact and c.ulps:
             agreement += f"; float32 within {c.ulps:g} ulp of float64"
         lines.append(f"| `{c.name}` | {c.batch} | {c.gradient} | {agreement} |")
+    for r in REPORTS:
+        agreement = f"report on the host; every log p-value within {r.relative:g} of itself"
+        lines.append(f"| `{r.name}` | {r.batch} | none: the report is detached | {agreement} |")
     return "\n".join(lines) + "\n"

@@ -15,7 +15,9 @@ def tail_by_inversion(characteristic, x, spread, nodes):
     u = (np.arange(nodes) + 0.5) * 2 * np.pi / (40 * spread)
     value = characteristic(u)
     assert abs(value[-1]) < 1e-13, "more nodes are needed"
-    return float(0.5 + np.sum((value * np.exp(-1j * u * x)).imag / (np.pi * (np.arange(nodes) + 0.5))))
+    return float(
+        0.5 + np.sum((value * np.exp(-1j * u * x)).imag / (np.pi * (np.arange(nodes) + 0.5)))
+    )
 
 
 def two_sided(law, value):

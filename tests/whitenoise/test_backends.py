@@ -6,7 +6,7 @@ import array_api_strict
 import numpy as np
 import pytest
 import torch
-from capabilities import ALL, BACKENDS, CAPABILITIES, inputs, numpy_dtype, table
+from capabilities import ALL, BACKENDS, CAPABILITIES, REPORTS, inputs, numpy_dtype, table
 
 import whitenoise as wn
 from whitenoise import isometries as iso
@@ -158,6 +158,53 @@ def test_any_axis_on_every_backend(axis):
     for x in (array_api_strict.asarray(values), torch.tensor(values)):
         found = wn.project_1os(x, axis=axis, confidence_level=0.5)
         np.testing.assert_array_equal(np.asarray(found), expected)
+
+
+@pytest.mark.parametrize("report", [pytest.param(r, id=r.name) for r in REPORTS])
+@pytest.mark.parametrize("backend", backend_params())
+def test_reports_agree_with_numpy(backend, report):
+    """Every statistic, on the host, whatever the dtype; the input stays and no gradient flows."""
+    for dtype in backend.dtypes:
+        expected = report.call(X.astype(numpy_dtype(dtype)))
+        x = backend.make(X, dtype)
+        if backend.gradient:
+            x.requires_grad_()
+        found = report.call(x)
+        np.testing.assert_array_equal(backend.read(x), X)
+        assert type(found.log_pvalues) is np.ndarray
+        assert (found.shape, found.batch, found.dtype) == (expected.shape, expected.batch, dtype)
+        mine = {(f.family, f.statistic): f for f in found.findings}
+        assert len(mine) == len(expected.findings)
+        for f in expected.findings:
+            other = mine[f.family, f.statistic].log_pvalue
+            assert other == pytest.approx(f.log_pvalue, rel=report.relative, abs=report.relative)
+        np.testing.assert_allclose(found.log_pvalues, expected.log_pvalues, rtol=report.relative)
+        if backend.gradient:
+            assert not getattr(found.source, "requires_grad", False)
+
+
+@pytest.mark.parametrize("report", [pytest.param(r, id=r.name) for r in REPORTS])
+def test_reports_refuse_torch_func_transforms(report):
+    with pytest.raises(NotImplementedError, match=r"x is inside a torch\.func transform"):
+        torch.func.vmap(lambda row: report.call(row[None]).pvalue)(torch.tensor(X))
+
+
+def test_reports_run_uncompiled_under_torch_compile():
+    torch._dynamo.reset()
+    x = torch.tensor(X)
+    held = wn.TypicalityAccumulator(X.shape[1])
+
+    def noted(a):
+        report = wn.typicality(a + 1, axis=1)
+        held.update(a + 1)
+        return a + 1, report
+
+    compiled = torch.compile(noted, backend="eager")
+    for count in (1, 2):
+        y, report = compiled(x)
+        assert torch.equal(y, x + 1)
+        assert report.to_dict() == wn.typicality(x + 1, axis=1).to_dict()
+        assert held.blocks == count * len(X)
 
 
 def test_sets_report_to_the_host():

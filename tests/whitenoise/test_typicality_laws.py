@@ -84,7 +84,9 @@ def test_beta_scores_rise(a, b):
 @pytest.mark.parametrize(("n", "p"), [(1, 0.5), (20, 0.3), (400, 0.01), (2000, 0.999)])
 def test_binomial_is_twice_the_smaller_tail(n, p):
     with mp.workdps(40):
-        mass = [mp.binomial(n, k) * mp.mpf(p) ** k * (1 - mp.mpf(p)) ** (n - k) for k in range(n + 1)]
+        mass = [
+            mp.binomial(n, k) * mp.mpf(p) ** k * (1 - mp.mpf(p)) ** (n - k) for k in range(n + 1)
+        ]
         for k in sorted({0, 1, n // 20, n // 3, n // 2, n - 1, n, int(n * p)}):
             tail = min(mp.fsum(mass[: k + 1]), mp.fsum(mass[k:]))
             found = float(laws.binomial_log_pvalue(k, n, p))
@@ -284,7 +286,14 @@ def test_quadratic_law_of_two_signs(size):
 
 @pytest.mark.parametrize(
     ("order", "size", "allowed"),
-    [(3, 63, 0.03), (4, 64, 0.005), (5, 60, 0.006), (8, 64, 0.002), (16, 64, 0.002), (128, 256, 6e-4)],
+    [
+        (3, 63, 0.03),
+        (4, 64, 0.005),
+        (5, 60, 0.006),
+        (8, 64, 0.002),
+        (16, 64, 0.002),
+        (128, 256, 6e-4),
+    ],
 )
 def test_quadratic_law_of_cosines(order, size, allowed):
     eigenvalues, copies = cosines(order, size)

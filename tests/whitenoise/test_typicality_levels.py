@@ -20,8 +20,9 @@ def rejections(shape, draws, dtype, seed):
         x = rng.standard_normal((many, *shape))
         if dtype == "bfloat16":
             x = x.astype(ml_dtypes.bfloat16).astype(np.float32)
-        p = wn.typicality(x.astype(np.float32) if dtype == "float32" else x,
-                          tuple(range(1, x.ndim)), dtype=dtype).pvalues
+        p = wn.typicality(
+            x.astype(np.float32) if dtype == "float32" else x, tuple(range(1, x.ndim)), dtype=dtype
+        ).pvalues
         counts += [int(np.sum(p <= level)) for level in LEVELS]
         done += many
     return counts

@@ -12,8 +12,8 @@ from ..reference import FloatArray
 
 __all__ = ["join", "join_few", "rate_of"]
 
-_OVERLAP = 0.15  # measured by benchmarks/levels.py
-_ONSET = 0.001
+_OVERLAP = 0.14  # measured by benchmarks/levels.py
+_ONSET = 0.01
 
 
 def join(log_rate: ArrayLike) -> FloatArray:
@@ -22,9 +22,9 @@ def join(log_rate: ArrayLike) -> FloatArray:
     Shares sum to 1, so under any dependence at most a fraction `rate` of draws has a smaller one
     (union bound). For independent statistics the fraction is ``1 - exp(-rate)``. Statistics of one
     array overlap a little, and some are discrete: ``1 - exp(-theta(rate) rate)``, with
-    ``theta(rate) = 1 - 0.15 rate / (rate + 0.001)`` set once from simulation. It tends to 1 for
-    small rates: the level is at most 0.0602 at a nominal 0.05, 0.0117 at 0.01, 0.00109 at 0.001
-    and 1.00016e-6 at 1e-6, however the statistics depend on each other.
+    ``theta(rate) = 1 - 0.14 rate / (rate + 0.01)`` set once from simulation. It tends to 1 for
+    small rates: the level is at most 0.0583 at a nominal 0.05, 0.0109 at 0.01, 0.00102 at 0.001
+    and 1.00002e-6 at 1e-6, however the statistics depend on each other.
     """
     log_rate = np.asarray(log_rate, np.float64)
     rate = np.exp(np.clip(log_rate, -30, 6))
