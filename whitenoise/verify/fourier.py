@@ -138,11 +138,11 @@ class LineSpectrum:
         interior = (n - 1) // 2
 
         def describe_line(b: int) -> Place:
-            height, k = -rows[f"{prefix}line"][b]
+            height, k = -rows[f"{prefix}line"][b, 0], int(rows[f"{prefix}line"][b, 1])
             return Place(
-                f"{noun}frequency {-k / n:.4g} cycles per value (period {n / -k:.4g}) has "
+                f"{noun}frequency {k / n:.4g} cycles per value (period {n / k:.4g}) has "
                 f"{height:.3g} times its energy",
-                {"view": "spectrum", "line": (int(-k), int(-k))},
+                {"view": "spectrum", "line": (k, k)},
             )
 
         log_p = sidak(np.minimum(rows[f"{prefix}line"][:, 0], 0.0), interior * blocks)

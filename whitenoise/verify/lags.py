@@ -31,7 +31,7 @@ class LagProbe:
         self.shape = layout.shape
         order = _lag_orders(self.shape)
         self.size = layout.size
-        near, first = _near_lags(self.shape, order)
+        near, first = _near_lags(self.shape)
         self.first = [lag for lag in first if order[lag] > 2]
         self.near = [lag for lag in near if order[lag] > 2]
         half = _half_of_lags(self.shape) & (order > 2)
@@ -141,9 +141,7 @@ def _half_of_lags(shape: tuple[int, ...]) -> NDArray[np.bool_]:
     return index < opposite
 
 
-def _near_lags(
-    shape: tuple[int, ...], order: IntArray
-) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
+def _near_lags(shape: tuple[int, ...]) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
     """Lags within reach, and the nearest neighbours along each axis, one of each opposite pair."""
     d = len(shape)
     zero = [0] * d

@@ -150,7 +150,7 @@ class TypicalityReport:
         }
 
     def __str__(self) -> str:
-        shape = "x".join(map(str, self.shape))
+        shape = "x".join(map(str, self.shape)) or "scalar"
         many = f"{math.prod(self.batch)} vectors of " if self.batch else ""
         many += f"{self.blocks} blocks of " if self.blocks > 1 else ""
         count = len(self.findings)
