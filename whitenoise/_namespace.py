@@ -23,6 +23,7 @@ __all__ = [
     "RandomSource",
     "array_namespace",
     "backend_name",
+    "contiguous",
     "dtype_name",
     "normal_score_of_modulus",
     "stop_gradient",
@@ -111,6 +112,11 @@ def normal_score_of_modulus(x: Array) -> Array:
     if backend == "array_api_strict":
         return array_namespace(x).asarray(score, device=x.device)
     return score
+
+
+def contiguous(x: Array) -> Array:
+    """Return `x` in row-major order; Torch's sort and search are slow, and say so, without it."""
+    return x.contiguous() if backend_name(x) == "torch" else x
 
 
 def to_numpy(x: Array) -> np.ndarray[Any, Any]:

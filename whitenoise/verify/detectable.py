@@ -97,8 +97,10 @@ def detectable(shape: int | Sequence[int], level: float = 1e-3, power: float = 0
     axis = max(range(len(lengths)), key=lambda a: lengths[a])
     lag: object = tuple(int(a == axis) for a in range(len(lengths)))
     lag = lag if len(lengths) > 1 else 1
-    near = tail("autocorrelation", f"autocorrelation at lag {lag}")
-    correlation = (reach - special.ndtri(near / 2)) / math.sqrt(n)
+    correlation = math.inf  # no lag is tested if no axis is longer than 2
+    if ("autocorrelation", f"autocorrelation at lag {lag}") in shares:
+        near = tail("autocorrelation", f"autocorrelation at lag {lag}")
+        correlation = (reach - special.ndtri(near / 2)) / math.sqrt(n)
     line = tail("spectrum", "largest frequency") / ((n - 1) // 2)
     height = -2 * math.log(line)  # of twice an ordinate, chi-square with two degrees of freedom
     excess = optimize.brentq(lambda e: stats.ncx2.sf(height, 2, e) - power, 1e-9, 1e6)

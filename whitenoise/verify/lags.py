@@ -65,6 +65,8 @@ class LagProbe:
     def judge(self, rows: Rows, prefix: str, blocks: int, noun: str) -> list[Statistic]:
         near = rows[f"{prefix}near"]
         lags = self.first + self.near
+        if not lags:
+            return []
         score = np.stack(
             [
                 _lag_law(min(int(self.order[lag]), 17), self.size * blocks)(near[:, i])

@@ -9,7 +9,15 @@ import numpy as np
 from scipy import special
 
 from .._arrays import Axis, Vectors, as_vectors, cast
-from .._namespace import Array, array_namespace, dtype_name, stop_gradient, to_numpy
+from .._namespace import (
+    Array,
+    array_namespace,
+    contiguous,
+    dtype_name,
+    stop_gradient,
+    to_numpy,
+    uncompiled,
+)
 from .families import FAMILIES
 from .family import Family, NotEnough, Rows, Statistic
 from .joining import join
@@ -26,6 +34,7 @@ _MOST_VECTORS = 1024  # whose pairs are compared
 _SHARE_BETWEEN = 0.05
 
 
+@uncompiled
 def typicality(x: Array, axis: Axis = None, *, dtype: str | None = None) -> TypicalityReport:
     """Test whether `x` is white Gaussian noise: independent values from N(0, 1).
 
@@ -131,7 +140,7 @@ class Battery:
 
     def _measure_chunk(self, data: Array) -> dict[str, Rows]:
         xp = array_namespace(data)
-        x = xp.clip(cast(data, xp.float64, xp), -_HUGE, _HUGE)
+        x = contiguous(xp.clip(cast(data, xp.float64, xp), -_HUGE, _HUGE))
         view = View(x, xp, self.layout, self._tables)
         measured = [
             (family.name, key, value)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .._arrays import as_integer, as_vectors
-from .._namespace import Array, stop_gradient
+from .._namespace import Array, array_namespace, stop_gradient, uncompiled
 from .family import Rows
 from .report import TypicalityReport
 from .run import battery, declared_dtype
@@ -66,6 +66,7 @@ class TypicalityAccumulator:
         """Number of blocks seen."""
         return self._blocks
 
+    @uncompiled
     def update(self, x: Array) -> None:
         """Add one block, or several along leading axes: shape ``(..., *shape)``.
 
@@ -75,11 +76,11 @@ class TypicalityAccumulator:
             As `typicality`; if the trailing axes are not `shape`, or the dtype is not that of the
             first update.
         """
+        array_namespace(x)  # refuse what is no array
         d = len(self._shape)
-        if tuple(getattr(x, "shape", ()))[-d:] != self._shape:
+        if tuple(x.shape)[-d:] != self._shape:
             raise ValueError(
-                f"x must have shape (..., {', '.join(map(str, self._shape))}), got "
-                f"{tuple(getattr(x, 'shape', ()))}"
+                f"x must have shape (..., {', '.join(map(str, self._shape))}), got {tuple(x.shape)}"
             )
         vectors = as_vectors(stop_gradient(x), tuple(range(-d, 0)))
         if self._dtype is None:

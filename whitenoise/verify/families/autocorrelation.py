@@ -28,6 +28,8 @@ class Autocorrelation(Family):
         if layout.size < 32:
             raise NotEnough(f"{layout.size} values are fewer than 32")
         self.lags = LagProbe(layout)
+        if not self.lags.orders:
+            raise NotEnough(f"every circular shift of shape {layout.shape} undoes itself")
         self.keep_loudest = frozenset(f"far_{m}" for m in self.lags.orders)
         self.axes = [axis for axis, n in enumerate(layout.shape) if n >= 3]
 

@@ -99,7 +99,7 @@ class Copies(Family):
             places = [xp.astype(p[k], xp.float64) for p in (left, right)]
             candidates.append(xp.stack([*values, *places])[None, :])
         table = xp.concat(candidates, axis=0)
-        return table[xp.argmin(table[:, 0]), :]
+        return xp.take(table, xp.argmin(table[:, :1], axis=0), axis=0)[0, :]
 
     def _codes(self, view: View, flat: Array) -> tuple[Array, Array]:
         """Sign patterns of all patches up to a common sign, and the flat index of their corners."""

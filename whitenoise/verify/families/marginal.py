@@ -63,7 +63,9 @@ def rounding_edges(threshold: FloatArray, bits: int) -> FloatArray:
     Rounding then never carries a value across: counts on either side have the law of unrounded
     values.
     """
-    _, exponent = np.frexp(threshold)
+    # Below a negative power of two the spacing is that of the smaller moduli.
+    inner = np.where(threshold < 0, np.nextafter(threshold, 0.0), threshold)
+    _, exponent = np.frexp(inner)
     spacing = np.ldexp(1.0, exponent - bits)
     edges = (np.floor(threshold / spacing) + 0.5) * spacing
     return np.where(threshold == 0, 0.0, edges)
@@ -175,7 +177,7 @@ class Marginal(Family):
         cumulative = np.concatenate([ends, cells, ends + n], axis=-1)
         probability = np.concatenate([[0.0], special.ndtr(self.cells), [1.0]])
         for band in _BANDS:
-            deviations, variances = [], []
+            deviations, variances, widths = [], [], []
             for level in band:
                 if level > self.levels:
                     continue
@@ -185,10 +187,11 @@ class Marginal(Family):
                 parent = np.maximum(count[:, ::2] + count[:, 1::2], 1.0)
                 p = mass[::2] / (mass[::2] + mass[1::2])
                 deviations.append((count[:, ::2] - parent * p) ** 2 / (parent * p * (1 - p)))
+                widths.append(1 / (parent * p * (1 - p)))
                 variances.append(2 + (1 - 6 * p * (1 - p)) / (parent * p * (1 - p)))
             if deviations:
                 finest = max(level for level in band if level <= self.levels)
-                statistics.append(self._splits(deviations, variances, 2**finest))
+                statistics.append(self._splits(deviations, variances, widths, 2**finest))
 
         edges, expected = self.tails, n * special.ndtr(-np.abs(self.tails))
 
@@ -204,12 +207,23 @@ class Marginal(Family):
         return [*statistics, loudest(log_p, "counts beyond thresholds", 1.2, describe)]
 
     def _splits(
-        self, deviations: list[FloatArray], variances: list[FloatArray], cells: int
+        self,
+        deviations: list[FloatArray],
+        variances: list[FloatArray],
+        widths: list[FloatArray],
+        cells: int,
     ) -> Statistic:
         total = np.sum(np.concatenate(deviations, axis=-1), axis=-1)
         variance = np.sum(np.concatenate(variances, axis=-1), axis=-1)
         count = sum(d.shape[-1] for d in deviations)
-        score = chi_square_scores(2 * total * count / variance, 2 * count**2 / variance)
+        # Counts are whole numbers, and perfectly even ones too likely for a continuous law: a point
+        # stands for its unit cube, here for the ball of the same volume.
+        square = np.exp(2 / count * special.gammaln(count / 2 + 1)) / np.pi / count
+        cube = square * np.sum(np.concatenate(widths, axis=-1), axis=-1)
+        freedom = 2 * count**2 / variance
+        low = chi_square_scores(2 * (total + cube) * count / variance, freedom)
+        high = chi_square_scores(2 * total * count / variance, freedom)
+        score = np.where(low < 0, low, np.maximum(high, 0.0))
 
         def describe(b: int) -> Place:
             how = "vary too much" if score[b] > 0 else "are too even"
