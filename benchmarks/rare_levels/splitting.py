@@ -19,7 +19,7 @@ from whitenoise.verify.joining import join
 from .study import Estimate, battery_of
 
 LEVELS = (0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6)
-MOVES = 5
+MOVES = 4
 STEPS = (0.03, 0.7)  # shortest and longest
 
 

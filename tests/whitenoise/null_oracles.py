@@ -68,3 +68,15 @@ def log_of(tail):
     """Natural logarithm of twice a tail of mpmath, at most 0."""
     with mp.workdps(40):
         return float(min(mp.log(2 * tail), mp.mpf(0)))
+
+
+def fourier_matrix(n):
+    k = np.arange(n)
+    return np.exp(-2j * np.pi * np.outer(k, k) / n) / np.sqrt(n)
+
+
+def cosine_matrix(n):
+    k, t = np.arange(n)[:, None], np.arange(n) + 0.5
+    matrix = np.sqrt(2 / n) * np.cos(np.pi * k * t / n)
+    matrix[0] /= np.sqrt(2)
+    return matrix
