@@ -231,7 +231,7 @@ def reflection(family, shape):
     field = PhaseShares(
         np.where(edge, -1, band + 9 * image), Fourier((channels, height, width), (1, 2))
     )
-    yield from _scores(shape, field, "symmetry about the origin by frequency")
+    yield from _scores(shape, field, "symmetries about the origin by frequency")
 
 
 def covariance(family, shape):

@@ -85,7 +85,7 @@ def test_sums(g, count, least):
     spread = np.sqrt(count * (weight @ value**2 - (weight @ value) ** 2))
     found = ratios(sum_law(g, count), cumulant, spread, (-np.inf, np.inf))
     assert found.min() > least
-    assert found.max() < 1.001
+    assert found.max() < 1.003
 
 
 @pytest.mark.parametrize("order", [3, 4, 8, 128])

@@ -420,7 +420,7 @@ def test_phases_by_matrices():
         share = np.sum(values.real**2) / np.sum(np.abs(values) ** 2)
         scores.append(float(normal_score(stats.beta(len(values) / 2, len(values) / 2), share)))
     check = Check(wn.typicality(x), "reflection")
-    check.chi_square_and_largest("symmetry about the origin by frequency", scores)
+    check.chi_square_and_largest("symmetries about the origin by frequency", scores)
 
 
 def test_covariance_by_regression():

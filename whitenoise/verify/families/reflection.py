@@ -119,7 +119,7 @@ class Reflection(Family):
                 {"view": "spectrum", "radius": (low, high)},
             )
 
-        what = "symmetry about the origin by frequency"
+        what = "symmetries about the origin by frequency"
         return [
             overall(total, count, what, 1.0, what),
             largest(peak, count, f"largest of {what}", 1.0, describe),
