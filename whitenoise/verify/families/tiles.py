@@ -28,6 +28,7 @@ __all__ = ["Tiles"]
 _PLANE_SIDES = (4, 8, 16, 32)
 _FLAT_SIDES = (16, 64, 256, 1024)
 _FEWEST = 4  # tiles of a scale
+_FEWEST_SLABS = 3
 
 
 class Tiles(Family):
@@ -57,9 +58,10 @@ class Tiles(Family):
         else:
             self.channels, self.height, self.width = 1, 1, layout.size
             self.sides = [s for s in _FLAT_SIDES if layout.size // s >= _FEWEST]
-        if not self.sides:
-            raise NotEnough(f"{layout.size} values of shape {layout.shape} make no four tiles")
-        self.axes = [a for a, n in enumerate(layout.shape) if len(layout.shape) > 1 and n >= 3]
+        many = len(layout.shape) > 1
+        self.axes = [a for a, n in enumerate(layout.shape) if many and n >= _FEWEST_SLABS]
+        if not self.sides and not self.axes:
+            raise NotEnough(f"shape {layout.shape} has neither four tiles nor three slabs")
         self.keep_loudest = frozenset(f"{key}_peak" for key in self._names())
 
     def _names(self) -> list[str]:
@@ -72,7 +74,8 @@ class Tiles(Family):
     def measure(self, view: View) -> dict[str, Array]:
         measured = {}
         for kind, values in (("mean", view.x), ("energy", view.squares)):
-            measured[kind] = self._tile_sums(view, values)
+            if self.sides:
+                measured[kind] = self._tile_sums(view, values)
             for axis in self.axes:
                 measured[f"{kind}_axis{axis}"] = view.sum_others(values, axis)
         return measured
