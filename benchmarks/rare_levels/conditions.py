@@ -102,6 +102,6 @@ class Window:
         half = tail / 2 / law.pdf(self.target)
         if tail > 1e-4:  # beyond, the density is flat to many digits
             half = optimize.brentq(excess, 0, self.target)
-        energy = self.target + half * rng.uniform(-1, 1, (count, 1)) * 1.01
+        energy = self.target + half * rng.uniform(-1, 1, (count, 1))
         x = self.field.with_energies(rng.standard_normal((count, *self.shape)), energy)
-        return x, law.pdf(energy[:, 0]) * 2.02 * half
+        return x, law.pdf(energy[:, 0]) * 2 * half

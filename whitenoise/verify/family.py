@@ -29,6 +29,7 @@ __all__ = [
     "condense",
     "largest",
     "loudest",
+    "number",
     "overall",
     "percent",
     "trend",
@@ -175,6 +176,11 @@ def loudest(
         bonferroni(smallest, log_p.shape[-1]),
         lambda b: describe_one(b, int(index[b])),
     )
+
+
+def number(expected: float) -> str:
+    """Write an expected count: whole if it is large."""
+    return f"{expected:.0f}" if expected >= 100 else f"{expected:.2g}"
 
 
 def percent(energy: float, expected: float) -> str:

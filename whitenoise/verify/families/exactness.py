@@ -9,7 +9,7 @@ from scipy import special
 
 from ..._namespace import Array, Namespace
 from ...reference import FloatArray
-from ..family import Family, Place, Rows, Statistic
+from ..family import Family, Place, Rows, Statistic, number
 from ..laws import binomial_log_pvalue
 from ..view import Layout, View
 
@@ -137,7 +137,7 @@ class Exactness(Family):
                 b: int, kind: str = kind, count: FloatArray = count, expected: float = expected
             ) -> Place:
                 seen = f"{count[b]:.0f} values are {kind} to another"
-                return Place(f"{seen} where {expected:.2g} are expected", {"view": "marginal"})
+                return Place(f"{seen} where {number(expected)} are expected", {"view": "marginal"})
 
             statistics.append(Statistic(f"{kind} values", 0.5, log_p, describe))
         return statistics
@@ -147,7 +147,7 @@ class Exactness(Family):
 
         def describe(b: int) -> Place:
             return Place(
-                f"{count[b]:.0f} of {n} values fit into {_COARSER[bits]} where {n * share:.2g} are "
+                f"{count[b]:.0f} of {n} values fit into {_COARSER[bits]} where {number(n * share)} are "
                 "expected",
                 {"view": "marginal"},
             )

@@ -9,7 +9,7 @@ from scipy import special
 
 from ..._namespace import Array
 from ...reference import FloatArray
-from ..family import Family, Place, Rows, Statistic, loudest, percent
+from ..family import Family, Place, Rows, Statistic, loudest, number, percent
 from ..laws import (
     ScoreTable,
     binomial_log_pvalue,
@@ -199,7 +199,7 @@ class Marginal(Family):
             count = tails[b, i] if edges[i] < 0 else n - tails[b, i]
             side = "below" if edges[i] < 0 else "above"
             return Place(
-                f"{count:.0f} values {side} {edges[i]:.3g} where {expected[i]:.3g} are expected",
+                f"{count:.0f} values {side} {edges[i]:.3g} where {number(expected[i])} are expected",
                 _HERE,
             )
 
