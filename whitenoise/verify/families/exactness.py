@@ -147,8 +147,8 @@ class Exactness(Family):
 
         def describe(b: int) -> Place:
             return Place(
-                f"{count[b]:.0f} of {n} values fit into {_COARSER[bits]} where {number(n * share)} are "
-                "expected",
+                f"{count[b]:.0f} of {n} values fit into {_COARSER[bits]} where "
+                f"{number(n * share)} are expected",
                 {"view": "marginal"},
             )
 

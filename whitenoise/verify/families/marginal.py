@@ -198,10 +198,8 @@ class Marginal(Family):
         def describe(b: int, i: int) -> Place:
             count = tails[b, i] if edges[i] < 0 else n - tails[b, i]
             side = "below" if edges[i] < 0 else "above"
-            return Place(
-                f"{count:.0f} values {side} {edges[i]:.3g} where {number(expected[i])} are expected",
-                _HERE,
-            )
+            seen = f"{count:.0f} values {side} {edges[i]:.3g}"
+            return Place(f"{seen} where {number(expected[i])} are expected", _HERE)
 
         log_p = binomial_log_pvalue(tails, n, special.ndtr(edges))
         return [*statistics, loudest(log_p, "counts beyond thresholds", 1.2, describe)]
