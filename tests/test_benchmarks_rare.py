@@ -216,7 +216,7 @@ def test_exact_statistics_reject_as_often_as_they_say(shape):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("level", [1e-3, 1e-6])
+@pytest.mark.parametrize("level", [1e-3, 1e-6, 1e-9])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_the_report_rejects_as_often_as_it_says(shape, level):
     found = study.union(shape, level, 10_000, np.random.default_rng(2))
