@@ -1,6 +1,6 @@
 """Rare events under `wn.typicality`: is a p-value of one in a billion what it says?
 
-python -m benchmarks.rare_levels                       # about ten minutes on one core
+python -m benchmarks.rare_levels                       # twelve minutes on one core
 python -m benchmarks.rare_levels --scale 0.1           # a quick look
 """
 
