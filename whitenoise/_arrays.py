@@ -12,7 +12,16 @@ import numpy as np
 
 from ._namespace import Array, Namespace, array_namespace, dtype_name, stop_gradient
 
-__all__ = ["Vectors", "as_integer", "as_vectors", "cast", "normalize_axis", "norm", "working"]
+__all__ = [
+    "Vectors",
+    "as_integer",
+    "as_shape",
+    "as_vectors",
+    "cast",
+    "normalize_axis",
+    "norm",
+    "working",
+]
 
 Axis = int | Sequence[int] | None
 
@@ -115,6 +124,12 @@ def as_integer(name: str, value: object, least: int | None = None) -> int:
     if least is not None and number < least:
         raise ValueError(f"{name} must be at least {least}, got {number}")
     return number
+
+
+def as_shape(shape: int | Sequence[int]) -> tuple[int, ...]:
+    """Return `shape` as a tuple of lengths of at least 1; an integer is one axis."""
+    lengths = shape if isinstance(shape, Sequence) else (shape,)
+    return tuple(as_integer("shape", n, least=1) for n in lengths)
 
 
 def norm(x: Array, xp: Namespace, *, keepdims: bool = False) -> Array:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import Axis, Vectors, as_integer, as_vectors, norm
+from ._arrays import Axis, Vectors, as_integer, as_shape, as_vectors, norm
 from ._namespace import Array, Namespace, RandomSource, array_namespace, stop_gradient, uncompiled
 from .presets import PRESETS, preset_stages
 from .sets import DEFAULT_LEVEL, report
@@ -119,8 +119,7 @@ class Whitener:
         sweeps: int | str | None = None,
         refine: int = 0,
     ) -> None:
-        lengths = shape if isinstance(shape, Sequence) else (shape,)
-        self.shape = tuple(as_integer("shape", n, least=1) for n in lengths)
+        self.shape = as_shape(shape)
         if not self.shape:
             raise ValueError(f"shape must hold one or more lengths, got {shape!r}")
         self.size = math.prod(self.shape)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, special, stats
 
-from .._arrays import as_integer
+from .._arrays import as_shape
 from .joining import rate_of
 from .run import battery
 from .view import Layout
@@ -74,8 +74,7 @@ def detectable(shape: int | Sequence[int], level: float = 1e-3, power: float = 0
     >>> round(limits.mean, 3), round(limits.scale_up, 3)
     (0.021, 1.015)
     """
-    lengths = shape if isinstance(shape, Sequence) else (shape,)
-    lengths = tuple(as_integer("shape", n, least=1) for n in lengths)
+    lengths = as_shape(shape)
     for name, value in (("level", level), ("power", power)):
         if not 0 < value < 1:
             raise ValueError(f"{name} must lie strictly between 0 and 1, got {value!r}")

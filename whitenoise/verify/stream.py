@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .._arrays import as_integer, as_vectors
+from .._arrays import as_shape, as_vectors
 from .._namespace import Array, array_namespace, stop_gradient, uncompiled
 from .family import Rows
 from .report import TypicalityReport
@@ -51,8 +51,7 @@ class TypicalityAccumulator:
     """
 
     def __init__(self, shape: int | Sequence[int], dtype: str | None = None) -> None:
-        lengths = shape if isinstance(shape, Sequence) else (shape,)
-        self._shape = tuple(as_integer("shape", n, least=1) for n in lengths)
+        self._shape = as_shape(shape)
         if not self._shape:
             raise ValueError("shape must have at least one axis, got ()")
         if dtype is not None and dtype not in SIGNIFICANT_BITS:

@@ -71,6 +71,16 @@ class View:
         return self.x * self.x
 
     @cached_property
+    def total(self) -> Array:
+        """Sum of the values, shape (B,)."""
+        return self.xp.sum(self.flat, axis=-1)
+
+    @cached_property
+    def energy(self) -> Array:
+        """Sum of the squared values, shape (B,)."""
+        return self.xp.sum(self.xp.reshape(self.squares, (self.batch, -1)), axis=-1)
+
+    @cached_property
     def sorted(self) -> Array:
         """Values in increasing order, shape (B, N)."""
         return self.xp.sort(self.flat, axis=-1, stable=False)

@@ -59,11 +59,10 @@ class Exactness(Family):
 
     def measure(self, view: View) -> dict[str, Array]:
         xp, x = view.xp, view.flat
-        total = xp.sum(x, axis=-1)
         centred = x - xp.mean(x, axis=-1, keepdims=True)
         measured = {
-            "sum": total,
-            "energy": xp.sum(xp.reshape(view.squares, (view.batch, -1)), axis=-1),
+            "sum": view.total,
+            "energy": view.energy,
             "centred": xp.sum(centred * centred, axis=-1),
         }
         if self.count_repeats:

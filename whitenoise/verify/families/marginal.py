@@ -117,14 +117,13 @@ class Marginal(Family):
         square = clipped * clipped
         ordered = view.sorted
         edges = view.host(self.edges)
-        energy = xp.sum(xp.reshape(view.squares, (view.batch, -1)), axis=-1)
         below = [xp.searchsorted(ordered[b, :], edges) for b in range(view.batch)]
         return {
-            "sum": xp.sum(x, axis=-1),
-            "energy": energy,
+            "sum": view.total,
+            "energy": view.energy,
             "third": xp.sum(clipped * (square - 3), axis=-1),
             "fourth": xp.sum(square * (square - 6) + 3, axis=-1),
-            "modulus": xp.sum(xp.abs(x), axis=-1) - _MODULUS_PART * energy,
+            "modulus": xp.sum(xp.abs(x), axis=-1) - _MODULUS_PART * view.energy,
             "below": xp.stack(below),
             "high": -ordered[:, -1:],
             "low": ordered[:, :1],

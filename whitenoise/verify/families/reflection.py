@@ -58,7 +58,7 @@ class Reflection(Family):
         products = [xp.sum(view.x * apply(view.x, xp), axis=axes) for _, apply in self.involutions]
         measured = {
             "products": xp.stack(products, axis=-1),
-            "energy": xp.sum(view.squares, axis=axes),
+            "energy": view.energy,
         }
         if self.plane:
             measured["real"], measured["imaginary"] = self._phases(view, self.plane)
