@@ -1,6 +1,7 @@
 """Typical white Gaussian noise: confidence sets, projections, whitening, and verification."""
 
 from . import baselines, isometries, order_statistics, reference, sets, testing
+from ._kernels import generic_path, kernel_path
 from .isometries import pullback
 from .projections import (
     Certificate,
@@ -34,7 +35,9 @@ __all__ = [
     "Whitener",
     "baselines",
     "detectable",
+    "generic_path",
     "isometries",
+    "kernel_path",
     "order_statistics",
     "project",
     "project_1os",

@@ -20,14 +20,16 @@ from scipy import special as scipy_special
 __all__ = [
     "Array",
     "Namespace",
-    "RandomSource",
     "array_namespace",
     "backend_name",
     "contiguous",
+    "device_kind",
     "dtype_name",
     "normal_score_of_modulus",
+    "seed_words",
     "stop_gradient",
     "to_numpy",
+    "tracks_gradient",
     "uncompiled",
 ]
 
@@ -97,6 +99,19 @@ def stop_gradient(x: Array) -> Array:
     return x.detach() if backend_name(x) == "torch" else x
 
 
+def tracks_gradient(x: Array) -> bool:
+    """Whether automatic differentiation records what is done to `x`."""
+    return backend_name(x) == "torch" and x.requires_grad and sys.modules["torch"].is_grad_enabled()
+
+
+def device_kind(x: Array) -> tuple[str | None, str]:
+    """Name the backend of `x` and the kind of its device: ``("torch", "cuda")``, ..."""
+    backend = backend_name(x)
+    if backend == "torch":
+        return backend, x.device.type
+    return backend, "cuda" if backend == "cupy" else "cpu"
+
+
 def normal_score_of_modulus(x: Array) -> Array:
     """Map float64 N(0, 1) values to ``Phi^{-1}(2 Phi(|x|) - 1)``, N(0, 1) again, in -8..38."""
     backend = backend_name(x)
@@ -145,91 +160,29 @@ def uncompiled(function: Function) -> Function:
     return cast(Function, wrapper)
 
 
-class RandomSource:
-    """Random numbers beside an array, from whatever the caller passed as `rng`.
+def seed_words(rng: Any, like: Array) -> tuple[Any, Any]:
+    """Take two 32-bit words from `rng`, see `RandomSource`.
 
-    Parameters
-    ----------
-    rng
-        None (fresh entropy), an integer seed, a ``numpy.random.Generator``, or the generator of the
-        array's own backend (``torch.Generator`` on the same device, ``cupy.random.Generator``).
-    like
-        Array whose backend, device and dtype the numbers take.
-
-    Notes
-    -----
-    Nothing is drawn before the first request, so that an input without ties leaves the caller's
-    generator as it was. A NumPy generator beside another backend seeds a generator there.
+    Python integers, or 0-d int64 arrays if `rng` is a generator on the device of `like`.
     """
-
-    def __init__(self, rng: Any, like: Array) -> None:
-        self._like = like
-        self._xp = array_namespace(like)
-        self._backend = backend_name(like)
-        self._rng = self._checked(rng)
-        self._native: Any = None
-
-    def uniform(self, shape: tuple[int, ...]) -> Array:
-        """Draw uniforms in [0, 1)."""
-        return self._draw("uniform", shape)
-
-    def normal(self, shape: tuple[int, ...]) -> Array:
-        """Draw standard normals."""
-        return self._draw("normal", shape)
-
-    def _checked(self, rng: Any) -> Any:
-        if rng is None or isinstance(rng, np.random.Generator):
-            return rng
-        if isinstance(rng, (int, np.integer)) and not isinstance(rng, bool):
-            if rng < 0:
-                raise ValueError(f"rng must be a seed of at least 0, got {rng}")
-            return int(rng)
-        if self._backend == "torch" and isinstance(rng, sys.modules["torch"].Generator):
-            if rng.device != self._like.device:
-                raise ValueError(
-                    f"rng is a generator on {rng.device}, but x is on {self._like.device}"
-                )
-            return rng
-        if self._backend == "cupy" and isinstance(rng, sys.modules["cupy"].random.Generator):
-            return rng
-        raise TypeError(
-            "rng must be None, an integer seed, a numpy.random.Generator or the generator of the "
-            f"backend of x ({self._backend}), got {type(rng).__module__}.{type(rng).__qualname__} "
-            f"{rng!r}"
-        )
-
-    def _draw(self, law: str, shape: tuple[int, ...]) -> Array:
-        if self._backend == "torch":
-            return self._draw_torch(law, shape)
-        if self._native is None:
-            self._native = self._make_generator()
-        draw = self._native.standard_normal if law == "normal" else self._native.random
-        values = draw(shape, dtype=np.float64)
-        if self._backend == "cupy":
-            return values.astype(self._like.dtype)
-        xp = self._xp
-        return xp.asarray(values, dtype=self._like.dtype, device=self._like.device)
-
-    def _make_generator(self) -> Any:
-        if self._backend != "cupy":
-            return np.random.default_rng(self._rng)
-        cupy = sys.modules["cupy"]
-        if isinstance(self._rng, cupy.random.Generator):
-            return self._rng
-        return cupy.random.Generator(cupy.random.XORWOW(self._seed()))
-
-    def _draw_torch(self, law: str, shape: tuple[int, ...]) -> Array:
-        torch = sys.modules["torch"]
-        like = self._like
-        if self._native is None:
-            if isinstance(self._rng, torch.Generator):
-                self._native = self._rng
-            else:
-                self._native = torch.Generator(device=like.device).manual_seed(self._seed())
-        draw = torch.randn if law == "normal" else torch.rand
-        return draw(shape, generator=self._native, device=like.device, dtype=like.dtype)
-
-    def _seed(self) -> int:
-        if isinstance(self._rng, int):
-            return self._rng
-        return int(np.random.default_rng(self._rng).integers(2**63))
+    if rng is None:
+        return tuple(np.random.SeedSequence().generate_state(2).tolist())
+    if isinstance(rng, (int, np.integer)) and not isinstance(rng, bool):
+        if rng < 0:
+            raise ValueError(f"rng must be a seed of at least 0, got {rng}")
+        return tuple(np.random.SeedSequence(int(rng)).generate_state(2).tolist())
+    if isinstance(rng, np.random.Generator):
+        return tuple(rng.integers(2**32, size=2).tolist())
+    backend = backend_name(like)
+    module = sys.modules.get(backend or "")
+    if backend == "torch" and isinstance(rng, module.Generator):  # type: ignore[union-attr]
+        if rng.device != like.device:
+            raise ValueError(f"rng is a generator on {rng.device}, but x is on {like.device}")
+        drawn = module.randint(2**32, (2,), generator=rng, device=like.device)  # type: ignore[union-attr]
+        return tuple(drawn.tolist() if like.device.type == "cpu" else drawn)
+    if backend == "cupy" and isinstance(rng, module.random.Generator):  # type: ignore[union-attr]
+        return tuple(rng.integers(2**32, size=2))
+    raise TypeError(
+        "rng must be None, an integer seed, a numpy.random.Generator or the generator of the "
+        f"backend of x ({backend}), got {type(rng).__module__}.{type(rng).__qualname__} {rng!r}"
+    )

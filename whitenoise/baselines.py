@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from ._arrays import Axis, as_vectors
-from ._namespace import Array, Namespace, RandomSource, uncompiled
+from ._namespace import Array, Namespace, uncompiled
+from ._random import RandomSource
 from .isometries import RealFourier
 from .projections import project_sphere as sphere
 
@@ -107,8 +108,8 @@ def _distinct_moduli(
     scale = xp.where(largest > 0, 1e-3 * largest, xp.ones_like(largest))
     shape = tuple(real.shape)
     return (
-        xp.where(equal, real + scale * source.normal(shape), real),
-        xp.where(equal, imag + scale * source.normal(shape), imag),
+        xp.where(equal, real + scale * source.stream().normal(shape), real),
+        xp.where(equal, imag + scale * source.stream().normal(shape), imag),
     )
 
 
@@ -119,8 +120,8 @@ def _directions(
     zero = (real == 0) & (imag == 0)
     if bool(xp.any(zero)):
         shape = tuple(real.shape)
-        real = xp.where(zero, source.normal(shape), real)
-        imag = xp.where(zero, source.normal(shape), imag)
+        real = xp.where(zero, source.stream().normal(shape), real)
+        imag = xp.where(zero, source.stream().normal(shape), imag)
     modulus = xp.hypot(real, imag)
     return real / modulus, imag / modulus
 
@@ -193,7 +194,7 @@ def mpgr_penalty(
         raise ValueError(f"x must have at least 3 entries per vector, got {n}")
     mean = xp.mean(data, axis=-1, keepdims=True)
     rms = xp.sqrt(xp.mean(data * data, axis=-1, keepdims=True))
-    order = xp.argsort(RandomSource(rng, data).uniform((n,)))
+    order = xp.argsort(RandomSource(rng, data).stream().keys((n,)))
     packed = RealFourier().apply(xp.take(data, order, axis=-1), xp)
     count = (n - 1) // 2
     edge = n - 2 * count  # the real coefficients, which are left out

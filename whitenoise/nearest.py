@@ -6,12 +6,15 @@ call, with checks and certificates, are in `projections`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import singledispatch
 
 from ._arrays import norm
-from ._namespace import Array, Namespace, RandomSource, stop_gradient
+from ._kernels import find
+from ._namespace import Array, Namespace, stop_gradient
+from ._random import RandomSource, Stream
 from .reference import STANDARD_NORMAL, Law
-from .sets import ConfidenceSet, Global, OneLevel, Sphere, TileField, Tiles, TwoLevel
+from .sets import ConfidenceSet, Global, OneLevel, Sphere, Tiles, TwoLevel
 from .two_level import Nearest, nearest_doubly_sorted
 
 __all__ = ["Nearest", "nearest"]
@@ -35,7 +38,12 @@ def nearest(
 
 @nearest.register
 def _(
-    target: Global, vectors: Array, xp: Namespace, source: RandomSource, *, exchanges: int = 0
+    target: Global,
+    vectors: Array,
+    xp: Namespace,
+    source: RandomSource,
+    *,
+    exchanges: int = 0,
 ) -> Nearest:
     point = xp.clip(vectors, *target.bounds(vectors, xp))
     distance = norm(point - vectors, xp)
@@ -44,26 +52,42 @@ def _(
 
 @nearest.register
 def _(
-    target: OneLevel, vectors: Array, xp: Namespace, source: RandomSource, *, exchanges: int = 0
+    target: OneLevel,
+    vectors: Array,
+    xp: Namespace,
+    source: RandomSource,
+    *,
+    exchanges: int = 0,
 ) -> Nearest:
     return _nearest_two_level(target.two_level, vectors, xp, source, exchanges=0)
 
 
 @nearest.register
 def _(
-    target: TwoLevel, vectors: Array, xp: Namespace, source: RandomSource, *, exchanges: int = 0
+    target: TwoLevel,
+    vectors: Array,
+    xp: Namespace,
+    source: RandomSource,
+    *,
+    exchanges: int = 0,
 ) -> Nearest:
     return _nearest_two_level(target, vectors, xp, source, exchanges=exchanges)
 
 
 @nearest.register
 def _(
-    target: Sphere, vectors: Array, xp: Namespace, source: RandomSource, *, exchanges: int = 0
+    target: Sphere,
+    vectors: Array,
+    xp: Namespace,
+    source: RandomSource,
+    *,
+    exchanges: int = 0,
 ) -> Nearest:
     length = norm(vectors, xp, keepdims=True)
     zero = length == 0
+    ties = source.stream()
     if bool(xp.any(zero)):  # every direction is equally near
-        direction = xp.where(zero, source.normal(tuple(vectors.shape)), vectors)
+        direction = xp.where(zero, ties.normal(tuple(vectors.shape)), vectors)
     else:
         direction = vectors
     # In units of the largest entry no digit of a denormal vector's length is lost.
@@ -76,33 +100,22 @@ def _(
 
 @nearest.register
 def _(
-    target: Tiles, vectors: Array, xp: Namespace, source: RandomSource, *, exchanges: int = 0
+    target: Tiles,
+    vectors: Array,
+    xp: Namespace,
+    source: RandomSource,
+    *,
+    exchanges: int = 0,
 ) -> Nearest:
-    mean, direction, radius = target.split(vectors, xp)
-    new_mean, new_radius = mean, radius
-    kept = xp.ones_like(mean, dtype=xp.bool)
-    found: list[Nearest] = []
-
-    def project_field(field: TileField) -> Array:
+    fields, move = _tile_fields(target, vectors, xp, source.stream())
+    typical, found = {}, []
+    for name, field in target.typical_fields(fields).items():
         result = _nearest_two_level(
             field.typical, field.values, xp, source, exchanges=exchanges, law=field.law
         )
+        typical[name] = result.point
         found.append(result)
-        return result.point
-
-    if "mean" in target.statistics:
-        field = target.mean_field(mean)
-        typical_mean = project_field(field)
-        kept = kept & (typical_mean == field.values)
-        new_mean = typical_mean / target.tile_size**0.5
-    if "energy" in target.statistics:
-        new_radius = project_field(target.norm_field(radius))
-        kept = kept & (new_radius == radius)
-        direction = _with_random_directions(direction, radius, xp, source)
-
-    tiles = xp.reshape(vectors, direction.shape)
-    moved = new_mean[..., None] + new_radius[..., None] * direction
-    point = xp.reshape(xp.where(kept[..., None], tiles, moved), vectors.shape)
+    point = move({**fields, **typical})
     # Means and centred tiles are orthogonal, and the centred part keeps its direction.
     distance, lower_bound = (
         norm(xp.stack(parts, axis=-1), xp)
@@ -121,19 +134,51 @@ def _nearest_two_level(
     law: Law = STANDARD_NORMAL,
 ) -> Nearest:
     lower, upper = target.bounds(vectors, xp, law)
-    rows = xp.reshape(vectors, (*vectors.shape[:-1], -1, target.chunk_size))
-    result = nearest_doubly_sorted(rows, lower, upper, xp, source, exchanges=exchanges)
-    return result._replace(point=xp.reshape(result.point, vectors.shape))
+    return nearest_doubly_sorted(vectors, lower, upper, xp, source, exchanges=exchanges)
 
 
-def _with_random_directions(
-    direction: Array, radius: Array, xp: Namespace, source: RandomSource
-) -> Array:
+Fields = dict[str, Array]
+
+
+def _tile_fields(
+    target: Tiles, vectors: Array, xp: Namespace, ties: Stream
+) -> tuple[Fields, Callable[[Fields], Array]]:
+    """Statistics of each tile, and the function that moves the tiles to other ones."""
+    measure, move = find("tile_fields", vectors), find("move_tiles", vectors)
+    if measure and move:
+        z, radius = measure(vectors, target.tile_size)
+        fields = {"mean": z, "energy": radius}
+
+        def moved(typical: Fields) -> Array:
+            pair = typical["mean"], typical["energy"]
+            return move(vectors, target.tile_size, (z, radius), pair, ties)
+
+        return fields, moved
+
+    mean, direction, radius = target.split(vectors, xp)
+    root = target.tile_size**0.5
+    fields = {"mean": mean * root, "energy": radius}
+
+    def moved_from_split(typical: Fields) -> Array:
+        kept = (typical["mean"] == fields["mean"]) & (typical["energy"] == radius)
+        # A statistic that is not asked for keeps its very value.
+        new_mean = mean if typical["mean"] is fields["mean"] else typical["mean"] / root
+        around = direction
+        if "energy" in target.statistics:
+            around = _with_random_directions(direction, radius, xp, ties)
+        tiles = xp.reshape(vectors, direction.shape)
+        at = new_mean[..., None] + typical["energy"][..., None] * around
+        return xp.reshape(xp.where(kept[..., None], tiles, at), vectors.shape)
+
+    return fields, moved_from_split
+
+
+def _with_random_directions(direction: Array, radius: Array, xp: Namespace, ties: Stream) -> Array:
     """Give constant tiles a random direction: for them every one is equally near."""
     constant = radius == 0
     if not bool(xp.any(constant)):
         return direction
-    noise = source.normal(tuple(direction.shape))
+    noise = ties.normal(tuple(direction.shape))
     noise = noise - xp.mean(noise, axis=-1, keepdims=True)
     noise = noise / norm(noise, xp, keepdims=True)
     return xp.where(constant[..., None], noise, direction)

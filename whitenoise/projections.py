@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from ._arrays import Axis, Vectors, as_vectors
-from ._namespace import Array, RandomSource, uncompiled
+from ._namespace import Array, uncompiled
+from ._random import RandomSource
 from .nearest import Nearest, nearest
 from .sets import DEFAULT_LEVEL, ConfidenceSet, Global, OneLevel, Sphere, Tiles, TwoLevel, report
 
@@ -87,7 +88,8 @@ def project(
         batch of independent vectors.
     rng
         Breaks ties: None (fresh entropy), a seed, a ``numpy.random.Generator``, or a generator of
-        the array's backend. Not used if there are no ties.
+        the array's backend, which is advanced by one draw. A seed breaks ties in the same way on
+        every backend.
     return_certificate
         Whether to return a `Certificate` too.
     exchanges

@@ -311,22 +311,19 @@ class Tiles(ConfidenceSet):
             level = level**0.5
         return TwoLevel(self.chunk_size, level, self.simultaneous)
 
-    def mean_field(self, mean: Array) -> TileField:
-        """Return z from the means of the tiles."""
-        return TileField(mean * self.tile_size**0.5, self._typical, STANDARD_NORMAL)
-
-    def norm_field(self, radius: Array) -> TileField:
-        """Return r from the norms of the centred tiles."""
-        return TileField(radius, self._typical, Chi(self.tile_size - 1))
+    def typical_fields(self, fields: dict[str, Array]) -> dict[str, TileField]:
+        """Return the fields in question with their sets, from z ("mean") and r ("energy")."""
+        laws: dict[str, Law] = {"mean": STANDARD_NORMAL, "energy": Chi(max(self.tile_size - 1, 1))}
+        return {
+            name: TileField(fields[name], self._typical, laws[name])
+            for name in ("mean", "energy")
+            if name in self.statistics
+        }
 
     def gap(self, vectors: Array, xp: Namespace) -> Array:
         mean, _, radius = self.split(vectors, xp)
-        fields = []
-        if "mean" in self.statistics:
-            fields.append(self.mean_field(mean))
-        if "energy" in self.statistics:
-            fields.append(self.norm_field(radius))
-        gaps = [doubly_sorted_gap(f.values, f.typical, f.law, xp) for f in fields]
+        fields = self.typical_fields({"mean": mean * self.tile_size**0.5, "energy": radius})
+        gaps = [doubly_sorted_gap(f.values, f.typical, f.law, xp) for f in fields.values()]
         return norm(xp.stack(gaps, axis=-1), xp)
 
     def split(self, vectors: Array, xp: Namespace) -> tuple[Array, Array, Array]:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 
-from ._namespace import Array, Namespace, RandomSource
+from ._namespace import Array, Namespace
+from ._random import RandomSource
 from .isometries import Identity, Isometry
 from .isometries.base import pulled_back
 from .nearest import nearest
 from .sets import ConfidenceSet, report
 
-__all__ = ["Stage", "StageCertificate", "as_stage"]
+__all__ = ["Stage", "StageCertificate", "as_stage", "sweep"]
 
 
 @dataclass(frozen=True)
@@ -49,14 +51,12 @@ class Stage:
         self.isometry.check_size(size)
         self.target.check_size(next(self.windows(size)).stop or size)
 
-    def apply(self, vectors: Array, xp: Namespace, source: RandomSource) -> Array:
-        """Project vectors of shape (..., N) in working dtype."""
-        seen = self.isometry.apply(vectors, xp)
-        y = seen
-        for window in self.windows(int(vectors.shape[-1])):
-            part = nearest(self.target, y[..., window], xp, source).point
-            y = xp.concat([y[..., : window.start], part, y[..., window.stop :]], axis=-1)
-        return pulled_back(vectors, seen, y, self.isometry, xp)
+    def project(self, seen: Array, xp: Namespace, source: RandomSource) -> Array:
+        """Project vectors of shape (..., N) in working dtype, already in the stage's domain."""
+        for window in self.windows(int(seen.shape[-1])):
+            part = nearest(self.target, seen[..., window], xp, source).point
+            seen = xp.concat([seen[..., : window.start], part, seen[..., window.stop :]], axis=-1)
+        return seen
 
     def certify(self, vectors: Array, xp: Namespace, source: RandomSource) -> StageCertificate:
         """Say how far vectors of shape (..., N) are from the stage's sets."""
@@ -97,6 +97,19 @@ class StageCertificate:
     inside: Any
     distance: Any
     lower_bound: Any
+
+
+def sweep(stages: Sequence[Stage], vectors: Array, xp: Namespace, source: RandomSource) -> Array:
+    """Project vectors of shape (..., N) in working dtype onto each stage's set in turn.
+
+    Neighbouring stages with the same isometry share one transform.
+    """
+    for isometry, group in groupby(stages, key=lambda stage: stage.isometry):
+        seen = y = isometry.apply(vectors, xp)
+        for stage in group:
+            y = stage.project(y, xp, source)
+        vectors = pulled_back(vectors, seen, y, isometry, xp)
+    return vectors
 
 
 def as_stage(stage: Any) -> Stage:

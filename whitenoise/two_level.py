@@ -26,7 +26,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from ._arrays import norm
-from ._namespace import Array, Namespace, RandomSource, stop_gradient
+from ._kernels import find
+from ._namespace import Array, Namespace, stop_gradient
+from ._random import RandomSource, Stream
 
 __all__ = ["Nearest", "doubly_sorted", "nearest_doubly_sorted"]
 
@@ -59,7 +61,7 @@ def doubly_sorted(rows: Array, xp: Namespace) -> Array:
 
 
 def nearest_doubly_sorted(
-    rows: Array,
+    vectors: Array,
     lower: Array,
     upper: Array,
     xp: Namespace,
@@ -67,12 +69,12 @@ def nearest_doubly_sorted(
     *,
     exchanges: int,
 ) -> Nearest:
-    """Move `rows` to a near matrix whose doubly sorted form lies between the bounds.
+    """Move matrices to near ones whose doubly sorted form lies between the bounds.
 
     Parameters
     ----------
-    rows
-        Shape (..., M, D).
+    vectors
+        Shape (..., M * D): the matrices, row by row.
     lower, upper
         Shape (M, D), nondecreasing along both axes, ``lower <= upper``.
     xp, source
@@ -83,12 +85,19 @@ def nearest_doubly_sorted(
     Returns
     -------
     Nearest
-        A feasible `point` of the shape of `rows`; distances of the batch shape.
+        A feasible `point` of the shape of `vectors`; distances of the batch shape.
     """
-    order = _row_order(stop_gradient(rows), xp, source)
+    row_ties, column_ties = source.stream(), source.stream()
+    fast = find("two_level", vectors)
+    if fast:
+        found = Nearest(*fast(vectors, lower, upper, row_ties, column_ties))
+        if not (exchanges and bool(xp.any(_may_gain(found.distance, found.lower_bound)))):
+            return found
+    rows = xp.reshape(vectors, (*vectors.shape[:-1], *lower.shape))
+    order = _row_order(stop_gradient(rows), row_ties, xp)
     values = xp.take_along_axis(rows, order, axis=-1)
     fixed = stop_gradient(values)
-    start = _assign(fixed, _natural_rank(fixed, xp, source), lower, upper, xp)
+    start = _assign(fixed, _natural_rank(fixed, column_ties, xp), lower, upper, xp)
     feasible, (low, high) = _feasible_assignment(start, lower, upper, xp)
 
     def distance_to(low: Array, high: Array) -> Array:
@@ -96,7 +105,7 @@ def nearest_doubly_sorted(
         return norm(xp.reshape(move, (*move.shape[:-2], -1)), xp)
 
     bound, distance = distance_to(start.lower, start.upper), distance_to(low, high)
-    worthwhile = bound < distance / (1 + _CLOSE)
+    worthwhile = _may_gain(distance, bound)
     if exchanges and bool(xp.any(worthwhile)):
         for candidate in _search_starts(feasible, lower, upper, xp):
             ends = _running(_exchange(candidate, exchanges, xp), xp)
@@ -108,15 +117,19 @@ def nearest_doubly_sorted(
             distance = distance_to(low, high)
     point = xp.take_along_axis(xp.clip(values, low, high), xp.argsort(order, axis=-1), axis=-1)
     # The bound is proved, so a distance below it is rounding.
-    return Nearest(point, xp.maximum(distance, bound), bound)
+    return Nearest(xp.reshape(point, vectors.shape), xp.maximum(distance, bound), bound)
 
 
-def _row_order(rows: Array, xp: Namespace, source: RandomSource) -> Array:
+def _may_gain(distance: Array, bound: Array) -> Array:
+    return bound < distance / (1 + _CLOSE)
+
+
+def _row_order(rows: Array, ties: Stream, xp: Namespace) -> Array:
     """Order that sorts each row, equal values in random order."""
     order = xp.argsort(rows, axis=-1)
     if not _has_ties(xp.take_along_axis(rows, order, axis=-1), xp):
         return order
-    shuffle = xp.argsort(source.uniform(tuple(rows.shape)), axis=-1)
+    shuffle = xp.argsort(ties.keys(tuple(rows.shape)), axis=-1)
     order = xp.argsort(xp.take_along_axis(rows, shuffle, axis=-1), axis=-1, stable=True)
     return xp.take_along_axis(shuffle, order, axis=-1)
 
@@ -125,7 +138,7 @@ def _has_ties(increasing: Array, xp: Namespace) -> bool:
     return bool(xp.any(increasing[..., 1:] == increasing[..., :-1]))
 
 
-def _natural_rank(values: Array, xp: Namespace, source: RandomSource) -> Array:
+def _natural_rank(values: Array, ties: Stream, xp: Namespace) -> Array:
     """Rank of each entry within its column.
 
     Rows with equal values are ranked in one random order common to all columns: independent orders
@@ -133,7 +146,7 @@ def _natural_rank(values: Array, xp: Namespace, source: RandomSource) -> Array:
     """
     columns = xp.sort(values, axis=-2)
     if bool(xp.any(columns[..., 1:, :] == columns[..., :-1, :])):
-        return _column_rank(values, source.uniform((*values.shape[:-1], 1)), xp)
+        return _column_rank(values, ties.keys((*values.shape[:-1], 1)), xp)
     return xp.argsort(xp.argsort(values, axis=-2), axis=-2)
 
 

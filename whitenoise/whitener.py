@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from ._arrays import Axis, Vectors, as_integer, as_shape, as_vectors, norm
-from ._namespace import Array, Namespace, RandomSource, array_namespace, stop_gradient, uncompiled
+from ._namespace import Array, Namespace, array_namespace, stop_gradient, uncompiled
+from ._random import RandomSource
 from .presets import PRESETS, preset_stages
 from .sets import DEFAULT_LEVEL, report
-from .stages import StageCertificate, as_stage
+from .stages import StageCertificate, as_stage, sweep
 
 __all__ = ["Whitener", "WhiteningCertificate", "whiten"]
 
@@ -180,7 +181,7 @@ class Whitener:
             refined, more, settled = self._refined(vectors.data, y, xp, source)
             better = _cosine(refined, vectors.data, xp) > _cosine(y, vectors.data, xp)
             y = xp.where(better[..., None], refined, y)
-            sweeps, converged = sweeps + more, converged and settled
+            sweeps, converged = sweeps + more, converged & settled
         result = vectors.restore(y)
         if not return_certificate:
             return result
@@ -188,7 +189,7 @@ class Whitener:
             cosine=report(_cosine(y, vectors.data, xp)),
             distance=report(norm(y - vectors.data, xp)),
             sweeps=sweeps,
-            converged=converged,
+            converged=bool(converged),
             stages=tuple(stage.certify(y, xp, source) for stage in self.stages),
         )
         return result, certificate
@@ -225,33 +226,28 @@ class Whitener:
             raise ValueError(f"x must have shape (..., *{self.shape}), got {tuple(x.shape)}")
         return as_vectors(x, tuple(range(-len(self.shape), 0)))
 
-    def _sweep(self, y: Array, xp: Namespace, source: RandomSource) -> tuple[Array, int, bool]:
+    def _sweep(self, y: Array, xp: Namespace, source: RandomSource) -> tuple[Array, int, Array]:
         """Sweep as often as asked; return the result, the sweeps made and whether it converged."""
         to_convergence = self.sweeps == "converge"
         limit = _MAX_SWEEPS if to_convergence else int(self.sweeps)
         moving = xp.ones(y.shape[:-1], dtype=xp.bool, device=y.device)
-        sweep = 0
-        while sweep < limit and (bool(xp.any(moving)) or not to_convergence):
-            swept = self._sweep_once(y, xp, source)
-            sweep += 1
+        made = 0
+        while made < limit and (not to_convergence or bool(xp.any(moving))):
+            swept = sweep(self.stages, y, xp, source)
+            made += 1
             settled = norm(stop_gradient(swept - y), xp) <= _CONVERGED * self.size**0.5
             # What has settled stays: each vector of a batch ends as it would alone.
             y = xp.where(moving[..., None], swept, y) if to_convergence else swept
             moving = moving & ~settled if to_convergence else ~settled
-        return y, sweep, not bool(xp.any(moving))
-
-    def _sweep_once(self, y: Array, xp: Namespace, source: RandomSource) -> Array:
-        for stage in self.stages:
-            y = stage.apply(y, xp, source)
-        return y
+        return y, made, ~xp.any(moving)
 
     def _refined(
         self, x: Array, y: Array, xp: Namespace, source: RandomSource
-    ) -> tuple[Array, int, bool]:
+    ) -> tuple[Array, int, Array]:
         length = norm(x, xp, keepdims=True)
         direction = x / xp.where(length > 0, length, xp.ones_like(length)) * self.size**0.5
         for _ in range(self.refine):
-            y = self._sweep_once(y + _ASCENT_STEP * direction, xp, source)
+            y = sweep(self.stages, y + _ASCENT_STEP * direction, xp, source)
         y, sweeps, converged = self._sweep(y, xp, source)
         return y, self.refine + sweeps, converged
 

@@ -274,7 +274,8 @@ def test_pointwise_rate_of_tile_fields_is_nominal(field, tile_size, chunk_size):
     x = np.random.default_rng(10).standard_normal((3000, 32 * tile_size))
     tiles = Tiles(tile_size, chunk_size, (field,), confidence_level=0.9)
     mean, _, radius = tiles.split(x, np)
-    values, typical, law = tiles.mean_field(mean) if field == "mean" else tiles.norm_field(radius)
+    fields = tiles.typical_fields({"mean": mean * tile_size**0.5, "energy": radius})
+    values, typical, law = fields[field]
     assert isinstance(typical, TwoLevel)
     ranked = np.sort(np.sort(values.reshape(3000, -1, chunk_size), axis=-1), axis=-2)
     assert_pointwise(ranked, *typical.bounds(values, np, law), 0.1)

@@ -263,22 +263,17 @@ def test_seed_decides_the_order_of_ties(project):
 
 
 @every_projection
-def test_generator_is_left_alone_without_ties(target):
-    x = tie_free(np.random.default_rng(0), 64)
-    rng, native = np.random.default_rng(5), torch.Generator().manual_seed(5)
-    before, native_before = rng.bit_generator.state, native.get_state()
+@pytest.mark.parametrize("tied", [False, True])
+def test_generator_advances_by_one_draw_whatever_the_data(target, tied):
+    x = np.zeros(64) if tied else tie_free(np.random.default_rng(0), 64)
+    rng, other = np.random.default_rng(5), np.random.default_rng(5)
     wn.project(x, target, rng=rng)
+    other.integers(2**32, size=2)
+    assert rng.bit_generator.state == other.bit_generator.state
+    native, other = (torch.Generator().manual_seed(5) for _ in range(2))
     wn.project(torch.asarray(x), target, rng=native)
-    assert rng.bit_generator.state == before
-    assert torch.equal(native.get_state(), native_before)
-
-
-@tied_projections
-def test_generator_advances_with_ties(project):
-    rng = np.random.default_rng(5)
-    before = rng.bit_generator.state
-    project(np.zeros(64), rng=rng)
-    assert rng.bit_generator.state != before
+    torch.randint(2**32, (2,), generator=other)
+    assert torch.equal(native.get_state(), other.get_state())
 
 
 @every_projection

@@ -242,8 +242,9 @@ def test_tile_statistics_on_their_bounds_are_inside(statistics):
     direction -= direction.mean(axis=1, keepdims=True)
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
     like = np.zeros(6, np.float32)
-    z = tiles.mean_field(like).typical.bounds(like, np)[0].ravel()
-    r = tiles.norm_field(like).typical.bounds(like, np, tiles.norm_field(like).law)[1]
+    both = Tiles(4, 2, confidence_level=0.9).typical_fields({"mean": like, "energy": like})
+    z = both["mean"].typical.bounds(like, np)[0].ravel()
+    r = both["energy"].typical.bounds(like, np, both["energy"].law)[1]
     for stretch, inside in ((1.0, True), (1.0001, False)):
         x = z[:, None] / 2 * np.float32(stretch) + direction * r.ravel()[:, None] * stretch
         assert tiles.contains(x.astype(np.float32)) is inside

@@ -191,5 +191,7 @@ def pullback(projection: Callable[..., Any], isometry: Isometry) -> Callable[...
 
 def pulled_back(data: Array, seen: Array, y: Array, isometry: Isometry, xp: Namespace) -> Array:
     """Map `y`, the image of ``seen = Q data``, back; vectors it left alone keep every bit."""
+    if isinstance(isometry, Identity):
+        return y
     kept = xp.all(y == seen, axis=-1, keepdims=True)
     return xp.where(kept, data, isometry.apply_adjoint(y, xp))
