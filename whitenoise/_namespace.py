@@ -25,7 +25,9 @@ __all__ = [
     "contiguous",
     "device_kind",
     "dtype_name",
+    "from_host",
     "normal_score_of_modulus",
+    "on_host",
     "seed_words",
     "stop_gradient",
     "to_numpy",
@@ -158,6 +160,16 @@ def uncompiled(function: Function) -> Function:
         return function(*args, **kwargs)
 
     return cast(Function, wrapper)
+
+
+def on_host(x: Array) -> np.ndarray[Any, Any]:
+    """Return an array that is in the host's memory as a NumPy array on the same memory."""
+    return np.asarray(x.detach().numpy() if backend_name(x) == "torch" else x)
+
+
+def from_host(x: np.ndarray[Any, Any], like: Array) -> Array:
+    """Return a NumPy array as one of the backend of `like`, on the same memory."""
+    return sys.modules["torch"].from_numpy(x) if backend_name(like) == "torch" else x
 
 
 def seed_words(rng: Any, like: Array) -> tuple[Any, Any]:

@@ -32,8 +32,8 @@ from ._random import RandomSource, Stream
 
 __all__ = ["Nearest", "doubly_sorted", "nearest_doubly_sorted"]
 
-_MAX_PASSES = 64
-_GOLDEN = 0.6180339887498949  # its multiples never repeat modulo 1
+MAX_PASSES = 64
+GOLDEN = 0.6180339887498949  # its multiples never repeat modulo 1
 _CLOSE = 1e-3  # a point proved to be this near to optimal is not searched further
 _SMALL = 256  # entries of a matrix for which a second search is cheap
 
@@ -171,15 +171,15 @@ def _feasible_assignment(
     """Change ranks until every row has a nondecreasing point between its bounds; return both."""
     current, clipped = start, start.values
     low, high = _running(current, xp)
-    for attempt in range(_MAX_PASSES + 1):
+    for attempt in range(MAX_PASSES + 1):
         stuck_row = xp.any(low > high, axis=-1, keepdims=True)
         stuck = xp.any(stuck_row, axis=-2, keepdims=True)
         if not bool(xp.any(stuck)):
             break
-        if attempt < _MAX_PASSES:
+        if attempt < MAX_PASSES:
             clipped = xp.sort(xp.clip(clipped, current.lower, current.upper), axis=-1)
             if attempt >= 2:
-                weight = attempt * _GOLDEN % 1
+                weight = attempt * GOLDEN % 1
                 middle = xp.sort((current.lower + current.upper) / 2, axis=-1)
                 pulled = (1 - weight) * clipped + weight * middle
                 clipped = xp.where(stuck_row, pulled, clipped)
@@ -193,7 +193,10 @@ def _feasible_assignment(
 
 def _common_rank(assignment: _Assignment, xp: Namespace) -> Array:
     """Rank rows by their mean, the same in every column: always feasible."""
-    mean = xp.mean(assignment.values, axis=-1, keepdims=True)
+    size = assignment.values.shape[-1]
+    mean = xp.zeros_like(assignment.values[..., :1])
+    for column in range(size):  # one after the other: the same rounding on every path
+        mean = mean + assignment.values[..., column : column + 1] / size
     rank = _column_rank(mean, assignment.rank[..., :1], xp)
     return xp.broadcast_to(rank, assignment.values.shape)
 

@@ -1,0 +1,123 @@
+"""Sorting for the kernels: networks across sixteen rows at a time, and radix sort of one sequence.
+
+Both keep the order of equal values open to the caller: a network is not stable, and its caller puts
+runs of equal values in order afterwards; the radix sort is stable.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+
+__all__ = ["COUNTS", "LANES", "OPTIONS", "radix_sort", "sort_lanes", "sorting_network"]
+
+LANES = 16
+"""Rows that a network sorts side by side: one AVX-512 register of float32."""
+
+_RADIX = 2048
+COUNTS = 3 * _RADIX
+"""Entries that `radix_sort` needs for counting."""
+
+OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
+
+
+@cache
+def sorting_network(size: int) -> np.ndarray[Any, Any]:
+    """Pairs (i, j), i < j, whose compare-exchanges in turn sort any `size` values.
+
+    Batcher's merge exchange (Knuth, The Art of Computer Programming 3, Algorithm 5.2.2M), about
+    ``size * log2(size)**2 / 4`` pairs.
+    """
+    pairs: list[tuple[int, int]] = []
+    top = 1 << max((size - 1).bit_length() - 1, 0)
+    stride = top if size > 1 else 0
+    while stride:
+        q, remainder, distance = top, 0, stride
+        while True:
+            pairs += [(i, i + distance) for i in range(size - distance) if i & stride == remainder]
+            if q == stride:
+                break
+            distance, q, remainder = q - stride, q // 2, stride
+        stride //= 2
+    return np.array(pairs, dtype=np.int32).reshape(-1, 2)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _compare_exchange(typingctx: Any, values: Any, items: Any, i: Any, j: Any) -> Any:
+    """Order rows i and j of `values`, lane by lane, and take `items` along.
+
+    Written as vector instructions: the compiler cannot know that the two rows do not overlap, and
+    would go through them one number at a time.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        sides: list[tuple[Any, Any, Any, Any]] = []
+        for kind, argument in zip(signature.args[:2], arguments[:2], strict=True):
+            start = context.make_array(kind)(context, builder, argument).data
+            vector = ir.VectorType(context.get_data_type(kind.dtype), LANES)
+            align = kind.dtype.bitwidth // 8
+            places, loaded = [], []
+            for row in arguments[2:]:
+                offset = builder.mul(row, ir.Constant(row.type, LANES))
+                place = builder.bitcast(builder.gep(start, [offset]), vector.as_pointer())
+                value = builder.load(place)
+                value.align = align
+                places.append(place)
+                loaded.append(value)
+            sides.append((places, *loaded, align))
+        swap = builder.fcmp_ordered("<", sides[0][2], sides[0][1])
+        for places, first, second, align in sides:
+            builder.store(builder.select(swap, second, first), places[0], align=align)
+            builder.store(builder.select(swap, first, second), places[1], align=align)
+        return context.get_dummy_value()
+
+    return types.void(values, items, i, j), generate
+
+
+@njit(**OPTIONS)  # type: ignore[untyped-decorator]
+def sort_lanes(values: Any, items: Any, network: Any) -> None:
+    """Sort each column of `values`, shape (D, LANES), and take `items` along."""
+    for pair in range(network.shape[0]):
+        _compare_exchange(values, items, np.int64(network[pair, 0]), np.int64(network[pair, 1]))
+
+
+@njit(**OPTIONS)  # type: ignore[untyped-decorator]
+def radix_sort(words: Any, spare: Any, counts: Any) -> Any:
+    """Sort 64-bit `words` by their upper halves, keeping the order of equal ones.
+
+    Returns the sorted words, in the memory of `words` or of `spare`, which is as long. The lower
+    half is what is sorted along: an index. `counts` has `COUNTS` entries. Three digits of 11 bits,
+    all counted in one pass over the words; a digit that all share is skipped.
+    """
+    size = words.shape[0]
+    mask = np.uint64(_RADIX - 1)
+    for c in range(COUNTS):
+        counts[c] = 0
+    for k in range(size):
+        word = words[k]
+        counts[(word >> np.uint64(32)) & mask] += 1
+        counts[np.uint64(_RADIX) + ((word >> np.uint64(43)) & mask)] += 1
+        counts[np.uint64(2 * _RADIX) + (word >> np.uint64(54))] += 1
+    for digit in range(3):
+        base = np.uint64(digit * _RADIX)
+        shift = np.uint64(32 + 11 * digit)
+        if counts[base + ((words[0] >> shift) & mask)] == size:
+            continue
+        total = 0
+        for c in range(digit * _RADIX, (digit + 1) * _RADIX):
+            count = counts[c]
+            counts[c] = total
+            total += count
+        for k in range(size):
+            word = words[k]
+            c = base + ((word >> shift) & mask)
+            place = counts[c]
+            counts[c] = place + np.uint32(1)
+            spare[place] = word
+        words, spare = spare, words
+    return words
