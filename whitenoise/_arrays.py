@@ -18,8 +18,11 @@ __all__ = [
     "as_shape",
     "as_vectors",
     "cast",
+    "centred_direction",
+    "float64_norm",
     "normalize_axis",
     "norm",
+    "total",
     "working",
 ]
 
@@ -132,12 +135,44 @@ def as_shape(shape: int | Sequence[int]) -> tuple[int, ...]:
     return tuple(as_integer("shape", n, least=1) for n in lengths)
 
 
-def norm(x: Array, xp: Namespace, *, keepdims: bool = False) -> Array:
-    """Euclidean norm along the last axis, without overflow or underflow."""
+def norm(x: Array, xp: Namespace) -> Array:
+    """Euclidean norm along the last axis, which stays; no square overflows or underflows."""
+    scale, relative = _scaled_norm(x, xp)
+    return scale * relative
+
+
+def float64_norm(x: Array, xp: Namespace) -> Array:
+    """Euclidean norm along the last axis, in float64: that of float32 values may exceed float32."""
+    scale, relative = _scaled_norm(x, xp)
+    return (xp.astype(scale, xp.float64) * xp.astype(relative, xp.float64))[..., 0]
+
+
+def _scaled_norm(x: Array, xp: Namespace) -> tuple[Array, Array]:
     scale = stop_gradient(xp.max(xp.abs(x), axis=-1, keepdims=True))
-    scale = xp.where(scale > 0, scale, xp.ones_like(scale))
-    result = scale * xp.sqrt(xp.sum((x / scale) ** 2, axis=-1, keepdims=True))
-    return result if keepdims else result[..., 0]
+    scale = xp.where((scale > 0) & (scale < float("inf")), scale, xp.ones_like(scale))
+    scaled = x / scale
+    return scale, xp.sqrt(total(scaled * scaled, xp))
+
+
+def total(x: Array, xp: Namespace) -> Array:
+    """Sum along the last axis, which stays with length 1.
+
+    The second half is added to the first, again and again: an order of its own, so that the sum has
+    the same bits on every backend and in every kernel. The error is that of pairwise summation.
+    """
+    size = int(x.shape[-1])
+    while size > 1:
+        half = size // 2
+        folded = x[..., :half] + x[..., half : 2 * half]
+        x = folded if size % 2 == 0 else xp.concat([folded, x[..., 2 * half :]], axis=-1)
+        size -= half
+    return x
+
+
+def centred_direction(x: Array, xp: Namespace) -> Array:
+    """Subtract the mean along the last axis and scale to norm 1."""
+    centred = x - total(x, xp) / int(x.shape[-1])
+    return centred / norm(centred, xp)
 
 
 def _raise_not_finite(finite: Array, xp: Namespace) -> None:

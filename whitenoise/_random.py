@@ -54,23 +54,30 @@ class Stream:
 
     def keys(self, shape: tuple[int, ...]) -> Array:
         """Distinct random integers in [0, 2^32), int64; they repeat beyond 2^32 entries."""
-        xp = array_namespace(self.like)
-        index = xp.arange(math.prod(shape), dtype=xp.int64, device=self.like.device) & _MASK
-        return xp.reshape(mixed((mixed(index ^ self.first) + self.second) & _MASK), shape)
+        return self._keys_at(self._index(shape))
 
     def normal(self, shape: tuple[int, ...]) -> Array:
-        """Draw standard normals in the dtype of `like`, by the Box-Muller transform."""
+        """Draw standard normals in the dtype of `like`."""
+        return self.normal_at(self._index(shape))
+
+    def normal_at(self, index: Array) -> Array:
+        """Draw the standard normals of some entries, by the Box-Muller transform."""
         xp = array_namespace(self.like)
+        other = Stream(self.second, mixed(self.first), self.like)
         radius, angle = (
             (xp.astype(keys, self.like.dtype) + 0.5) * 2.0**-32
-            for keys in (self.keys(shape), self._other.keys(shape))
+            for keys in (self._keys_at(index), other._keys_at(index))
         )
         # Rounding in float32 may reach 1, whose logarithm is zero: still a valid radius.
         return xp.sqrt(-2 * xp.log(radius)) * xp.cos(2 * math.pi * angle)
 
-    @property
-    def _other(self) -> Stream:
-        return Stream(self.second, mixed(self.first), self.like)
+    def _index(self, shape: tuple[int, ...]) -> Array:
+        xp = array_namespace(self.like)
+        index = xp.arange(math.prod(shape), dtype=xp.int64, device=self.like.device)
+        return xp.reshape(index, shape)
+
+    def _keys_at(self, index: Array) -> Array:
+        return mixed((mixed((index & _MASK) ^ self.first) + self.second) & _MASK)
 
 
 class RandomSource:

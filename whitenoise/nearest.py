@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import singledispatch
 
-from ._arrays import norm
+from ._arrays import centred_direction, float64_norm, norm
 from ._kernels import find
 from ._namespace import Array, Namespace, stop_gradient
 from ._random import RandomSource, Stream
@@ -46,7 +46,7 @@ def _(
     exchanges: int = 0,
 ) -> Nearest:
     point = xp.clip(vectors, *target.bounds(vectors, xp))
-    distance = norm(point - vectors, xp)
+    distance = float64_norm(point - vectors, xp)
     return Nearest(point, distance, distance)
 
 
@@ -83,7 +83,7 @@ def _(
     *,
     exchanges: int = 0,
 ) -> Nearest:
-    length = norm(vectors, xp, keepdims=True)
+    length = norm(vectors, xp)
     zero = length == 0
     ties = source.stream()
     if bool(xp.any(zero)):  # every direction is equally near
@@ -92,7 +92,7 @@ def _(
         direction = vectors
     # In units of the largest entry no digit of a denormal vector's length is lost.
     direction = direction / stop_gradient(xp.max(xp.abs(direction), axis=-1, keepdims=True))
-    unit = direction / norm(direction, xp, keepdims=True)
+    unit = direction / norm(direction, xp)
     point = unit * int(vectors.shape[-1]) ** 0.5
     distance = target.gap(vectors, xp)
     return Nearest(point, distance, distance)
@@ -118,7 +118,7 @@ def _(
     point = move({**fields, **typical})
     # Means and centred tiles are orthogonal, and the centred part keeps its direction.
     distance, lower_bound = (
-        norm(xp.stack(parts, axis=-1), xp)
+        float64_norm(xp.stack(parts, axis=-1), xp)
         for parts in ([r.distance for r in found], [r.lower_bound for r in found])
     )
     return Nearest(point, distance, lower_bound)
@@ -145,7 +145,7 @@ def _tile_fields(
 ) -> tuple[Fields, Callable[[Fields], Array]]:
     """Statistics of each tile, and the function that moves the tiles to other ones."""
     measure, move = find("tile_fields", vectors), find("move_tiles", vectors)
-    if measure and move:
+    if measure and move and target.tile_size > 1:
         z, radius = measure(vectors, target.tile_size)
         fields = {"mean": z, "energy": radius}
 
@@ -178,7 +178,5 @@ def _with_random_directions(direction: Array, radius: Array, xp: Namespace, ties
     constant = radius == 0
     if not bool(xp.any(constant)):
         return direction
-    noise = ties.normal(tuple(direction.shape))
-    noise = noise - xp.mean(noise, axis=-1, keepdims=True)
-    noise = noise / norm(noise, xp, keepdims=True)
+    noise = centred_direction(ties.normal(tuple(direction.shape)), xp)
     return xp.where(constant[..., None], noise, direction)

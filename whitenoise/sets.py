@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from ._arrays import Axis, as_vectors, norm
+from ._arrays import Axis, as_vectors, float64_norm, norm, total
 from ._cache import ByteCache
 from ._namespace import (
     Array,
@@ -127,7 +127,7 @@ class ConfidenceSet(ABC):
     def decide(self, gap: Array, vectors: Array, xp: Namespace) -> Array:
         """Membership of vectors whose `gap` is known."""
         slack = self._slack * float(xp.finfo(vectors.dtype).eps)
-        size = xp.maximum(norm(vectors, xp), xp.ones_like(vectors[..., 0]))
+        size = xp.maximum(float64_norm(vectors, xp), xp.ones_like(vectors[..., 0]))
         return gap <= slack * size
 
 
@@ -159,7 +159,7 @@ class Global(ConfidenceSet):
 
     def gap(self, vectors: Array, xp: Namespace) -> Array:
         lower, upper = self.bounds(vectors, xp)
-        return norm(vectors - xp.clip(vectors, lower, upper), xp)
+        return float64_norm(vectors - xp.clip(vectors, lower, upper), xp)
 
 
 @dataclass(frozen=True)
@@ -324,7 +324,7 @@ class Tiles(ConfidenceSet):
         mean, _, radius = self.split(vectors, xp)
         fields = self.typical_fields({"mean": mean * self.tile_size**0.5, "energy": radius})
         gaps = [doubly_sorted_gap(f.values, f.typical, f.law, xp) for f in fields.values()]
-        return norm(xp.stack(gaps, axis=-1), xp)
+        return float64_norm(xp.stack(gaps, axis=-1), xp)
 
     def split(self, vectors: Array, xp: Namespace) -> tuple[Array, Array, Array]:
         """Means (..., T), unit directions (..., T, b) and norms (..., T) of the centred tiles.
@@ -336,15 +336,15 @@ class Tiles(ConfidenceSet):
         scale = stop_gradient(xp.max(xp.abs(tiles), axis=-1, keepdims=True))
         scale = xp.where(scale > 0, scale, xp.ones_like(scale))
         scaled = tiles / scale
-        mean = xp.mean(scaled, axis=-1, keepdims=True)
+        mean = total(scaled, xp) / self.tile_size
         centred = scaled - mean
         # The mean is rounded: centre again, or a large mean leaks into the direction.
-        rest = xp.mean(centred, axis=-1, keepdims=True)
+        rest = total(centred, xp) / self.tile_size
         centred, mean = centred - rest, (mean + rest) * scale
         varies = xp.max(scaled, axis=-1, keepdims=True) > xp.min(scaled, axis=-1, keepdims=True)
         zero = xp.zeros_like(centred)
         # Constant tiles are replaced before the norm, whose derivative at zero does not exist.
-        radius = norm(xp.where(varies, centred, xp.ones_like(centred)), xp, keepdims=True)
+        radius = norm(xp.where(varies, centred, xp.ones_like(centred)), xp)
         direction = xp.where(varies, centred / radius, zero)
         radius = xp.where(varies, radius * scale, xp.zeros_like(radius))
         return mean[..., 0], direction, radius[..., 0]
@@ -363,7 +363,7 @@ class Sphere(ConfidenceSet):
         pass
 
     def gap(self, vectors: Array, xp: Namespace) -> Array:
-        return xp.abs(norm(vectors, xp) - int(vectors.shape[-1]) ** 0.5)
+        return xp.abs(float64_norm(vectors, xp) - int(vectors.shape[-1]) ** 0.5)
 
 
 def doubly_sorted_gap(values: Array, typical: TwoLevel, law: Law, xp: Namespace) -> Array:
@@ -371,7 +371,7 @@ def doubly_sorted_gap(values: Array, typical: TwoLevel, law: Law, xp: Namespace)
     lower, upper = typical.bounds(values, xp, law)
     rows = xp.reshape(values, (*values.shape[:-1], -1, typical.chunk_size))
     ranked = doubly_sorted(rows, xp)
-    return norm(xp.reshape(ranked - xp.clip(ranked, lower, upper), values.shape), xp)
+    return float64_norm(xp.reshape(ranked - xp.clip(ranked, lower, upper), values.shape), xp)
 
 
 def report(x: Array) -> Any:
@@ -405,4 +405,5 @@ def _beside(
             f"confidence_level={confidence_level!r} is too small: some interval holds no {dtype} "
             "value"
         )
-    return tuple(xp.asarray(end, device=like.device) for end in (lower, upper))
+    # Column by column in memory: kernels look the bounds of one column up by rank.
+    return tuple(xp.asarray(np.asarray(e, order="F"), device=like.device) for e in (lower, upper))

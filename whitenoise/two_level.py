@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ._arrays import norm
+from ._arrays import float64_norm
 from ._kernels import find
 from ._namespace import Array, Namespace, stop_gradient
 from ._random import RandomSource, Stream
@@ -102,7 +102,7 @@ def nearest_doubly_sorted(
 
     def distance_to(low: Array, high: Array) -> Array:
         move = fixed - xp.clip(fixed, low, high)
-        return norm(xp.reshape(move, (*move.shape[:-2], -1)), xp)
+        return float64_norm(xp.reshape(move, (*move.shape[:-2], -1)), xp)
 
     bound, distance = distance_to(start.lower, start.upper), distance_to(low, high)
     worthwhile = _may_gain(distance, bound)

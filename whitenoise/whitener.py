@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import Axis, Vectors, as_integer, as_shape, as_vectors, norm
+from ._arrays import Axis, Vectors, as_integer, as_shape, as_vectors, float64_norm, norm
 from ._namespace import Array, Namespace, array_namespace, stop_gradient, uncompiled
 from ._random import RandomSource
 from .presets import PRESETS, preset_stages
@@ -187,7 +187,7 @@ class Whitener:
             return result
         certificate = WhiteningCertificate(
             cosine=report(_cosine(y, vectors.data, xp)),
-            distance=report(norm(y - vectors.data, xp)),
+            distance=report(float64_norm(y - vectors.data, xp)),
             sweeps=sweeps,
             converged=bool(converged),
             stages=tuple(stage.certify(y, xp, source) for stage in self.stages),
@@ -235,7 +235,7 @@ class Whitener:
         while made < limit and (not to_convergence or bool(xp.any(moving))):
             swept = sweep(self.stages, y, xp, source)
             made += 1
-            settled = norm(stop_gradient(swept - y), xp) <= _CONVERGED * self.size**0.5
+            settled = float64_norm(stop_gradient(swept - y), xp) <= _CONVERGED * self.size**0.5
             # What has settled stays: each vector of a batch ends as it would alone.
             y = xp.where(moving[..., None], swept, y) if to_convergence else swept
             moving = moving & ~settled if to_convergence else ~settled
@@ -244,7 +244,7 @@ class Whitener:
     def _refined(
         self, x: Array, y: Array, xp: Namespace, source: RandomSource
     ) -> tuple[Array, int, Array]:
-        length = norm(x, xp, keepdims=True)
+        length = norm(x, xp)
         direction = x / xp.where(length > 0, length, xp.ones_like(length)) * self.size**0.5
         for _ in range(self.refine):
             y = sweep(self.stages, y + _ASCENT_STEP * direction, xp, source)
@@ -305,6 +305,6 @@ def _cached_whitener(size: int, preset: str, confidence_level: float | None) -> 
 
 
 def _cosine(a: Array, b: Array, xp: Namespace) -> Array:
-    lengths = norm(a, xp, keepdims=True), norm(b, xp, keepdims=True)
+    lengths = norm(a, xp), norm(b, xp)
     a, b = (v / xp.where(n > 0, n, xp.ones_like(n)) for v, n in zip((a, b), lengths, strict=True))
     return xp.sum(a * b, axis=-1)

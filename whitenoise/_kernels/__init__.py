@@ -9,13 +9,17 @@ vector along the last axis and any batch before it:
 
 ``two_level(vectors, lower, upper, row_ties, column_ties)``
     `two_level.nearest_doubly_sorted` without exchanges: the point, its distance and the lower
-    bound. The point has the same bits as on the generic path, ties included.
+    bound, both in float64. The point has the same bits as on the generic path, ties included. The bounds are (M, D)
+    matrices whose transposes are contiguous.
 ``tile_fields(vectors, tile_size)``
-    `sets.Tiles.fields`: ``sqrt(b)`` times the mean, and the norm of the centred part, of each tile.
+    ``sqrt(b)`` times the mean, and the norm of the centred part, of each tile.
 ``move_tiles(vectors, tile_size, fields, typical, ties)``
-    Tiles moved from the statistics `fields` to `typical`, both pairs as from ``tile_fields``.
+    Tiles moved from the statistics `fields` to `typical`, both pairs as from ``tile_fields``; a
+    tile whose two statistics stay the same keeps its bits, and a constant one takes the direction
+    that the generic path would give it.
 ``butterfly(x, repeats, tile_size, adjoint)``, ``real_fourier(x, adjoint)``, ``cosine(x, adjoint)``
-    The isometries of these names along the last axis.
+    The isometries of these names along the last axis; the butterfly with the same bits as on the
+    generic path.
 
 Input is finite or, on a device that cannot say so without being waited for, zero where it is not.
 """

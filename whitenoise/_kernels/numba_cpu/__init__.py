@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from ..._arrays import centred_direction
 from ..._namespace import Array, from_host, on_host
 from ..._random import Stream
+from . import tiles
 from .doubly_sorted import nearest_doubly_sorted
 
-__all__ = ["two_level"]
+__all__ = ["move_tiles", "tile_fields", "two_level"]
 
 
 def two_level(
@@ -29,6 +32,38 @@ def two_level(
     point, distance, bound = (from_host(result, vectors) for result in results)
     batch = tuple(vectors.shape[:-1])
     return point.reshape(vectors.shape), distance.reshape(batch), bound.reshape(batch)
+
+
+def tile_fields(vectors: Array, tile_size: int) -> tuple[Array, Array]:
+    """See `whitenoise._kernels`."""
+    shape = (*vectors.shape[:-1], vectors.shape[-1] // tile_size)
+    z, radius = (
+        from_host(field, vectors).reshape(shape)
+        for field in tiles.tile_fields(_contiguous(vectors).reshape(-1, tile_size))
+    )
+    return z, radius
+
+
+def move_tiles(
+    vectors: Array,
+    tile_size: int,
+    fields: tuple[Array, Array],
+    typical: tuple[Array, Array],
+    ties: Stream,
+) -> Array:
+    """See `whitenoise._kernels`."""
+    before = _contiguous(fields[0]).reshape(-1), _contiguous(fields[1]).reshape(-1)
+    after = _contiguous(typical[0]).reshape(-1), _contiguous(typical[1]).reshape(-1)
+    keep_mean, keep_radius = (new is old for new, old in zip(typical, fields, strict=True))
+    rows = _contiguous(vectors).reshape(-1, tile_size)
+    point = tiles.move_tiles(rows, before, after, keep_mean)
+    constant = np.flatnonzero(before[1] == 0)
+    if constant.size and not keep_radius:
+        index = constant[:, None] * tile_size + np.arange(tile_size)
+        noise = replace(ties, like=rows).normal_at(index)
+        mean = rows[constant, :1] if keep_mean else after[0][constant, None] / tile_size**0.5
+        point[constant] = mean + after[1][constant, None] * centred_direction(noise, np)
+    return from_host(point, vectors).reshape(vectors.shape)
 
 
 def _contiguous(x: Array) -> np.ndarray[Any, Any]:

@@ -41,7 +41,7 @@ def nearest_doubly_sorted(
 ) -> tuple[Floats, Floats, Floats]:
     """Nearest known matrices; rows (B, M, D), bounds (D, M); distances (B,)."""
     point = np.empty_like(rows)
-    distances = np.empty((len(rows), 2), rows.dtype)
+    distances = np.empty((len(rows), 2))
     group = max(1, _GROUP // rows[0].size)
     for first in range(0, len(rows), group):
         part = slice(first, first + group)
@@ -57,7 +57,7 @@ def nearest_doubly_sorted(
         run(rest, work.rows.size)
         for v in np.flatnonzero(work.sums[:, :, 0].min(axis=1) < 0):
             _repair(work, int(v))
-        distances[part] = np.sqrt(work.sums.sum(axis=1))
+        distances[part] = np.sqrt(work.sums.sum(axis=1)) / work.unit[:, None]
     distance, bound = distances.T
     return point, np.maximum(distance, bound), bound
 
@@ -82,10 +82,19 @@ def _make_work(rows: Floats, point: Floats, lower: Floats, upper: Floats) -> Wor
         tied_columns=np.empty((size, n_columns), np.uint8),
         touched=np.zeros((size, padded), np.uint8),
         stuck=np.empty((size, padded), np.uint8),
+        unit=_unit(rows),
         sums=np.empty((size, -(-n_rows // BLOCK), 2)),
         lower=lower,
         upper=upper,
     )
+
+
+def _unit(rows: Floats) -> Floats:
+    """Factor for each matrix that keeps the squares of its entries from overflowing."""
+    if rows.itemsize < 8:  # the square of a float32 is far from that
+        return np.ones(len(rows))
+    unit: Floats = 1 / np.maximum(np.abs(rows).max(axis=(1, 2)), 1.0)
+    return unit
 
 
 def _sort_and_rank(work: Work) -> list[Phase]:

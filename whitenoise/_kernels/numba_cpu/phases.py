@@ -51,7 +51,8 @@ class Work(NamedTuple):
     tied_columns: Any  # (B, D)
     touched: Any  # (B, M')
     stuck: Any
-    sums: Any  # (B, tasks, 2)
+    unit: Any  # (B,)
+    sums: Any  # (B, tasks, 2), of squares of numbers times the unit
     lower: Any  # (D, M)
     upper: Any
 
@@ -252,6 +253,7 @@ def move_rows(counters: Any, tasks: Any, work: Any, again: Any) -> None:
         rows, point, stuck = work.rows[v], work.point[v], work.stuck[v]
         ranked, rank, place = work.ranked[v], work.rank[v], work.place[v]
         distance, bound, feasible = 0.0, 0.0, True
+        unit = work.unit[v]
         for start in range(block * BLOCK, min((block + 1) * BLOCK, n_rows), LANES):
             width = min(LANES, n_rows - start)
             busy = False
@@ -276,7 +278,8 @@ def move_rows(counters: Any, tasks: Any, work: Any, again: Any) -> None:
                 for j in range(n_columns):
                     for k in range(LANES):
                         value = ranked[j, start + k]
-                        step = np.float64(value) - min(max(value, low[j, k]), high[j, k])
+                        clipped = min(max(value, low[j, k]), high[j, k])
+                        step = (np.float64(value) - clipped) * unit
                         least[k] += step * step
             for j in range(1, n_columns):
                 back = n_columns - 1 - j
@@ -288,7 +291,7 @@ def move_rows(counters: Any, tasks: Any, work: Any, again: Any) -> None:
                     value = ranked[j, start + k]
                     impossible[k] |= low[j, k] > high[j, k]
                     clipped = min(max(value, low[j, k]), high[j, k])
-                    step = np.float64(value) - clipped
+                    step = (np.float64(value) - clipped) * unit
                     moved[k] += step * step
                     low[j, k] = clipped
             for k in range(width):

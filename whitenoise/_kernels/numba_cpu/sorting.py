@@ -47,7 +47,7 @@ def sorting_network(size: int) -> np.ndarray[Any, Any]:
     return np.array(pairs, dtype=np.int32).reshape(-1, 2)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def _compare_exchange(typingctx: Any, values: Any, items: Any, i: Any, j: Any) -> Any:
     """Order rows i and j of `values`, lane by lane, and take `items` along.
 
@@ -79,14 +79,14 @@ def _compare_exchange(typingctx: Any, values: Any, items: Any, i: Any, j: Any) -
     return types.void(values, items, i, j), generate
 
 
-@njit(**OPTIONS)  # type: ignore[untyped-decorator]
+@njit(**OPTIONS)
 def sort_lanes(values: Any, items: Any, network: Any) -> None:
     """Sort each column of `values`, shape (D, LANES), and take `items` along."""
     for pair in range(network.shape[0]):
         _compare_exchange(values, items, np.int64(network[pair, 0]), np.int64(network[pair, 1]))
 
 
-@njit(**OPTIONS)  # type: ignore[untyped-decorator]
+@njit(**OPTIONS)
 def radix_sort(words: Any, spare: Any, counts: Any) -> Any:
     """Sort 64-bit `words` by their upper halves, keeping the order of equal ones.
 

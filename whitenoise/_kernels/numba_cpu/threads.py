@@ -27,7 +27,7 @@ _WORTHWHILE = 2**14  # entries per thread; below, handing over takes longer than
 Phase = tuple[Callable[..., None], int, tuple[Any, ...]]
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def _fetch_and_add(typingctx: Any, counters: Any, index: Any) -> Any:
     """Add 1 to a counter and return what it was, as one step among threads."""
 
