@@ -11,10 +11,10 @@ import numpy as np
 from ..._arrays import centred_direction
 from ..._namespace import Array, from_host, on_host
 from ..._random import Stream
-from . import tiles
+from . import tiles, transforms
 from .doubly_sorted import nearest_doubly_sorted
 
-__all__ = ["move_tiles", "tile_fields", "two_level"]
+__all__ = ["butterfly", "cosine", "move_tiles", "real_fourier", "tile_fields", "two_level"]
 
 
 def two_level(
@@ -63,7 +63,38 @@ def move_tiles(
         noise = replace(ties, like=rows).normal_at(index)
         mean = rows[constant, :1] if keep_mean else after[0][constant, None] / tile_size**0.5
         point[constant] = mean + after[1][constant, None] * centred_direction(noise, np)
-    return from_host(point, vectors).reshape(vectors.shape)
+    return _restored(point, vectors)
+
+
+def butterfly(x: Array, repeats: int, tile_size: int | None, *, adjoint: bool) -> Array:
+    """See `whitenoise._kernels`."""
+    rows = _rows(x)
+    size = rows.shape[1]
+    tile = tile_size or size
+    whole = size - size % tile
+    if whole == size:
+        return _restored(transforms.butterfly(rows.reshape(-1, tile), repeats, adjoint), x)
+    parts = [rows[:, :whole].reshape(-1, min(tile, max(whole, 1))), rows[:, whole:]]
+    mixed = [transforms.butterfly(np.ascontiguousarray(p), repeats, adjoint) for p in parts]
+    return _restored(np.concatenate([m.reshape(len(rows), -1) for m in mixed], axis=1), x)
+
+
+def real_fourier(x: Array, *, adjoint: bool) -> Array:
+    """See `whitenoise._kernels`."""
+    return _restored(transforms.real_fourier(_rows(x), adjoint), x)
+
+
+def cosine(x: Array, *, adjoint: bool) -> Array:
+    """See `whitenoise._kernels`."""
+    return _restored(transforms.cosine(_rows(x), adjoint), x)
+
+
+def _rows(x: Array) -> np.ndarray[Any, Any]:
+    return _contiguous(x).reshape(-1, x.shape[-1])
+
+
+def _restored(rows: np.ndarray[Any, Any], like: Array) -> Array:
+    return from_host(rows, like).reshape(like.shape)
 
 
 def _contiguous(x: Array) -> np.ndarray[Any, Any]:

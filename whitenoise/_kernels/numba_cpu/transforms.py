@@ -1,0 +1,261 @@
+"""Isometries: Hadamard transforms in a few passes over memory, other butterflies step by step.
+
+A power of two of N entries is cut into blocks of 4096, which a first-level cache holds twice, and
+all their steps are made there. What remains are series of up to 256 entries at a stride, sixteen of
+which go through the cache side by side: N = 65,536 takes two passes over memory instead of sixteen.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+from scipy import fft
+
+from .sorting import LANES, OPTIONS
+from .threads import Phase, claim, finish, run, thread_count
+
+__all__ = ["butterfly", "cosine", "real_fourier"]
+
+Floats = np.ndarray[Any, Any]
+
+_BLOCK = 4096
+_SERIES = 256
+_ROOT = math.sqrt(0.5)
+
+
+def butterfly(x: Floats, repeats: int, adjoint: bool) -> Floats:
+    """`repeats` butterfly steps on each row of (R, n), or their inverse."""
+    size = x.shape[1]
+    if size == 1 << repeats:
+        return _hadamard(x, adjoint)
+    source, sink, spare = x, np.empty_like(x), np.empty_like(x)
+    step = _inverse_steps if adjoint else _steps
+    phases: list[Phase] = []
+    for _ in range(repeats):
+        phases.append((step, len(x), (source, sink)))
+        source, sink, spare = sink, spare, sink
+    run(phases, x.size)
+    return source if repeats else x.copy()
+
+
+def _hadamard(x: Floats, adjoint: bool) -> Floats:
+    y = x.copy()
+    size = x.shape[1]
+    block = min(size, _BLOCK)
+    rows = y.reshape(-1, block)
+    phases: list[Phase] = [(_inverse_blocks if adjoint else _blocks, len(rows), (rows, rows))]
+    stride = block
+    while stride < size:
+        length = min(_SERIES, size // stride)
+        tasks = y.size // (length * LANES)
+        phases.append((_series, tasks, (y.reshape(-1), length, stride, adjoint)))
+        stride *= length
+    run(phases[::-1] if adjoint else phases, y.size)
+    return y
+
+
+@intrinsic
+def _sum_and_difference(typingctx: Any, values: Any, i: Any, j: Any) -> Any:
+    """Turn rows a, b of `values`, (n, LANES), into ``(a + b) / sqrt(2)``, ``(a - b) / sqrt(2)``.
+
+    As vector instructions, because the compiler cannot know that the rows do not overlap.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = signature.args[0]
+        start = context.make_array(kind)(context, builder, arguments[0]).data
+        scalar = context.get_data_type(kind.dtype)
+        vector = ir.VectorType(scalar, LANES)
+        bits = kind.dtype.bitwidth
+        root = float(np.float32(_ROOT)) if bits == 32 else _ROOT
+        factor = ir.Constant(vector, [ir.Constant(scalar, root)] * LANES)
+        places, loaded = [], []
+        for row in arguments[1:]:
+            offset = builder.mul(row, ir.Constant(row.type, LANES))
+            places.append(builder.bitcast(builder.gep(start, [offset]), vector.as_pointer()))
+            loaded.append(builder.load(places[-1]))
+            loaded[-1].align = bits // 8
+        both = builder.fadd(*loaded), builder.fsub(*loaded)
+        for place, value in zip(places, both, strict=True):
+            builder.store(builder.fmul(factor, value), place, align=bits // 8)
+        return context.get_dummy_value()
+
+    return types.void(values, i, j), generate
+
+
+@njit(**OPTIONS)
+def _step(before: Any, after: Any, root: Any) -> None:
+    """One step: sums of neighbours, then their differences, then an odd entry out."""
+    half = len(before) // 2
+    for k in range(half):
+        after[k] = root * (before[2 * k] + before[2 * k + 1])
+        after[half + k] = root * (before[2 * k] - before[2 * k + 1])
+    for k in range(2 * half, len(before)):
+        after[k] = before[k]
+
+
+@njit(**OPTIONS)
+def _inverse_step(before: Any, after: Any, root: Any) -> None:
+    half = len(before) // 2
+    for k in range(half):
+        after[2 * k] = root * (before[k] + before[half + k])
+        after[2 * k + 1] = root * (before[k] - before[half + k])
+    for k in range(2 * half, len(before)):
+        after[k] = before[k]
+
+
+@njit(**OPTIONS)
+def _root_like(x: Any) -> Any:
+    """Return ``sqrt(1/2)`` in the dtype of `x`, so that products round as on the generic path."""
+    root = np.empty(1, x.dtype)
+    root[0] = _ROOT
+    return root[0]
+
+
+@njit(**OPTIONS)
+def _steps(counters: Any, tasks: Any, source: Any, sink: Any) -> None:
+    """One step on each row."""
+    root = _root_like(source)
+    row = claim(counters)
+    while row < tasks:
+        _step(source[row], sink[row], root)
+        finish(counters)
+        row = claim(counters)
+
+
+@njit(**OPTIONS)
+def _inverse_steps(counters: Any, tasks: Any, source: Any, sink: Any) -> None:
+    root = _root_like(source)
+    row = claim(counters)
+    while row < tasks:
+        _inverse_step(source[row], sink[row], root)
+        finish(counters)
+        row = claim(counters)
+
+
+@njit(**OPTIONS)
+def _blocks(counters: Any, tasks: Any, source: Any, sink: Any) -> None:
+    """All steps on each row, whose length is a power of two."""
+    length = source.shape[1]
+    root = _root_like(source)
+    spare = np.empty((2, length), source.dtype)
+    row = claim(counters)
+    while row < tasks:
+        for k in range(length):
+            spare[0, k] = source[row, k]
+        at, size = 0, length
+        while size > 1:
+            _step(spare[at], spare[1 - at], root)
+            at, size = 1 - at, size // 2
+        for k in range(length):
+            sink[row, k] = spare[at, k]
+        finish(counters)
+        row = claim(counters)
+
+
+@njit(**OPTIONS)
+def _inverse_blocks(counters: Any, tasks: Any, source: Any, sink: Any) -> None:
+    length = source.shape[1]
+    root = _root_like(source)
+    spare = np.empty((2, length), source.dtype)
+    row = claim(counters)
+    while row < tasks:
+        for k in range(length):
+            spare[0, k] = source[row, k]
+        at, size = 0, length
+        while size > 1:
+            _inverse_step(spare[at], spare[1 - at], root)
+            at, size = 1 - at, size // 2
+        for k in range(length):
+            sink[row, k] = spare[at, k]
+        finish(counters)
+        row = claim(counters)
+
+
+@njit(**OPTIONS)
+def _series(counters: Any, tasks: Any, flat: Any, length: Any, stride: Any, adjoint: Any) -> None:
+    """All levels of series of `length` entries at a `stride`, in place, `LANES` side by side."""
+    values = np.empty((length, LANES), flat.dtype)
+    groups = stride // LANES
+    task = claim(counters)
+    while task < tasks:
+        first = task // groups * stride * length + task % groups * LANES
+        for j in range(length):
+            for k in range(LANES):
+                values[j, k] = flat[first + j * stride + k]
+        half = length // 2 if adjoint else 1
+        while 0 < half < length:
+            for block in range(0, length, 2 * half):
+                for j in range(block, block + half):
+                    _sum_and_difference(values, j, j + half)
+            half = half // 2 if adjoint else half * 2
+        for j in range(length):
+            for k in range(LANES):
+                flat[first + j * stride + k] = values[j, k]
+        finish(counters)
+        task = claim(counters)
+
+
+def real_fourier(x: Floats, adjoint: bool) -> Floats:
+    """`isometries.RealFourier` of each row of (R, n)."""
+    size = x.shape[1]
+    if adjoint:
+        spectrum = np.empty((len(x), size // 2 + 1), f"c{2 * x.itemsize}")
+        run([(_unpack, len(x), (x, spectrum.view(x.dtype)))], x.size)
+        y: Floats = fft.irfft(spectrum, size, norm="ortho", workers=thread_count())
+        return y
+    spectrum = fft.rfft(x, norm="ortho", workers=thread_count())
+    packed = np.empty_like(x)
+    run([(_pack, len(x), (spectrum.view(x.dtype), packed))], x.size)
+    return packed
+
+
+@njit(**OPTIONS)
+def _pack(counters: Any, tasks: Any, spectrum: Any, packed: Any) -> None:
+    """Pack ``[Re X_0, Im X_0, Re X_1, ...]`` as `isometries.RealFourier` says."""
+    size = packed.shape[1]
+    pairs = (size - 1) // 2
+    edge = size - 2 * pairs
+    root = np.empty(1, packed.dtype)
+    root[0] = math.sqrt(2)
+    row = claim(counters)
+    while row < tasks:
+        packed[row, 0] = spectrum[row, 0]
+        if edge == 2:
+            packed[row, 1] = spectrum[row, size]
+        for k in range(pairs):
+            packed[row, edge + k] = root[0] * spectrum[row, 2 * k + 2]
+            packed[row, edge + pairs + k] = root[0] * spectrum[row, 2 * k + 3]
+        finish(counters)
+        row = claim(counters)
+
+
+@njit(**OPTIONS)
+def _unpack(counters: Any, tasks: Any, packed: Any, spectrum: Any) -> None:
+    size = packed.shape[1]
+    pairs = (size - 1) // 2
+    edge = size - 2 * pairs
+    half = np.empty(1, packed.dtype)
+    half[0] = 1 / math.sqrt(2)
+    row = claim(counters)
+    while row < tasks:
+        spectrum[row, 0], spectrum[row, 1] = packed[row, 0], 0
+        for k in range(pairs):
+            spectrum[row, 2 * k + 2] = half[0] * packed[row, edge + k]
+            spectrum[row, 2 * k + 3] = half[0] * packed[row, edge + pairs + k]
+        if edge == 2:
+            spectrum[row, size], spectrum[row, size + 1] = packed[row, 1], 0
+        finish(counters)
+        row = claim(counters)
+
+
+def cosine(x: Floats, adjoint: bool) -> Floats:
+    """Orthonormal DCT-II of each row of (R, n), or its inverse."""
+    transform = fft.idct if adjoint else fft.dct
+    y: Floats = transform(x, type=2, norm="ortho", workers=thread_count())
+    return y
