@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...two_level import GOLDEN, MAX_PASSES
+from .lanes import LANES
 from .phases import (
     BLOCK,
     FEW,
@@ -25,7 +26,7 @@ from .phases import (
     sort_rows_by_network,
     sort_rows_by_radix,
 )
-from .sorting import LANES, sorting_network
+from .sorting import sorting_network
 from .threads import Phase, run
 
 __all__ = ["nearest_doubly_sorted"]

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
+from .lanes import LANES
 from .orders import order_by_value, order_ties
-from .sorting import COUNTS, LANES, OPTIONS, sort_lanes
+from .sorting import COUNTS, OPTIONS, sort_lanes
 from .threads import claim, finish
 
 __all__ = [

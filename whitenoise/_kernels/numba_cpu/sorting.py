@@ -10,14 +10,11 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import njit, types
-from numba.extending import intrinsic
+from numba import njit
 
-__all__ = ["COUNTS", "LANES", "OPTIONS", "radix_sort", "sort_lanes", "sorting_network"]
+from .lanes import compare_exchange
 
-LANES = 16
-"""Rows that a network sorts side by side: one AVX-512 register of float32."""
+__all__ = ["COUNTS", "OPTIONS", "radix_sort", "sort_lanes", "sorting_network"]
 
 _RADIX = 2048
 COUNTS = 3 * _RADIX
@@ -47,43 +44,11 @@ def sorting_network(size: int) -> np.ndarray[Any, Any]:
     return np.array(pairs, dtype=np.int32).reshape(-1, 2)
 
 
-@intrinsic
-def _compare_exchange(typingctx: Any, values: Any, items: Any, i: Any, j: Any) -> Any:
-    """Order rows i and j of `values`, lane by lane, and take `items` along.
-
-    Written as vector instructions: the compiler cannot know that the two rows do not overlap, and
-    would go through them one number at a time.
-    """
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        sides: list[tuple[Any, Any, Any, Any]] = []
-        for kind, argument in zip(signature.args[:2], arguments[:2], strict=True):
-            start = context.make_array(kind)(context, builder, argument).data
-            vector = ir.VectorType(context.get_data_type(kind.dtype), LANES)
-            align = kind.dtype.bitwidth // 8
-            places, loaded = [], []
-            for row in arguments[2:]:
-                offset = builder.mul(row, ir.Constant(row.type, LANES))
-                place = builder.bitcast(builder.gep(start, [offset]), vector.as_pointer())
-                value = builder.load(place)
-                value.align = align
-                places.append(place)
-                loaded.append(value)
-            sides.append((places, *loaded, align))
-        swap = builder.fcmp_ordered("<", sides[0][2], sides[0][1])
-        for places, first, second, align in sides:
-            builder.store(builder.select(swap, second, first), places[0], align=align)
-            builder.store(builder.select(swap, first, second), places[1], align=align)
-        return context.get_dummy_value()
-
-    return types.void(values, items, i, j), generate
-
-
 @njit(**OPTIONS)
 def sort_lanes(values: Any, items: Any, network: Any) -> None:
     """Sort each column of `values`, shape (D, LANES), and take `items` along."""
     for pair in range(network.shape[0]):
-        _compare_exchange(values, items, np.int64(network[pair, 0]), np.int64(network[pair, 1]))
+        compare_exchange(values, items, np.intp(network[pair, 0]), np.intp(network[pair, 1]))
 
 
 @njit(**OPTIONS)

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from .sorting import LANES, OPTIONS
+from .lanes import LANES, add, divide, larger, larger_modulus, multiply, smaller, subtract
+from .sorting import OPTIONS
 from .threads import claim, finish, run
 
 __all__ = ["move_tiles", "tile_fields"]
@@ -44,104 +45,107 @@ def _tasks(size: int) -> int:
     return -(-size // (LANES * _GROUPS))
 
 
+# Rows of the work space of one group: statistics of its `LANES` tiles.
+_SCALE, _MEAN, _REST, _NORM, _LOW, _HIGH, _LENGTH, _ROWS = range(8)
+
+
 @njit(**OPTIONS)
-def _total(terms: Any, sums: Any) -> None:
+def _total(terms: Any, space: Any, row: Any) -> None:
     """Sum the rows of `terms`, (b, LANES), in the order of `_arrays.total`; overwrites `terms`."""
-    size = terms.shape[0]
+    size = len(terms)
     while size > 1:
         half = size // 2
         for j in range(half):
-            for k in range(LANES):
-                terms[j, k] += terms[half + j, k]
+            add(terms, j, terms, j, terms, half + j)
         if size % 2:
             for k in range(LANES):
                 terms[half, k] = terms[size - 1, k]
         size -= half
     for k in range(LANES):
-        sums[k] = terms[0, k]
+        space[row, k] = terms[0, k]
 
 
 @njit(**OPTIONS)
-def _scale_to_one(values: Any, scale: Any) -> None:
+def _scale_to_one(source: Any, values: Any, space: Any, row: Any) -> None:
     """Divide each lane by its largest modulus, if that is not zero."""
     for k in range(LANES):
-        scale[k] = 0
-    for j in range(values.shape[0]):
-        for k in range(LANES):
-            scale[k] = max(scale[k], abs(values[j, k]))
+        space[row, k] = 0
+    for j in range(len(source)):
+        larger_modulus(space, row, space, row, source, j)
     for k in range(LANES):
-        if scale[k] == 0:
-            scale[k] = 1
-    for j in range(values.shape[0]):
-        for k in range(LANES):
-            values[j, k] /= scale[k]
+        if space[row, k] == 0:
+            space[row, k] = 1
+    for j in range(len(source)):
+        divide(values, j, source, j, space, row)
 
 
 @njit(**OPTIONS)
-def _centre(values: Any, terms: Any, length: Any, mean: Any) -> None:
+def _centre(values: Any, terms: Any, space: Any, row: Any) -> None:
     """Subtract the mean of each lane."""
-    for j in range(values.shape[0]):
+    for j in range(len(values)):
         for k in range(LANES):
             terms[j, k] = values[j, k]
-    _total(terms, mean)
-    for k in range(LANES):
-        mean[k] /= length
-    for j in range(values.shape[0]):
-        for k in range(LANES):
-            values[j, k] -= mean[k]
+    _total(terms, space, row)
+    divide(space, row, space, row, space, _LENGTH)
+    for j in range(len(values)):
+        subtract(values, j, values, j, space, row)
 
 
 @njit(**OPTIONS)
-def _split(tiles: Any, start: Any, values: Any, terms: Any, mean: Any, radius: Any) -> None:
+def _split(tiles: Any, start: Any, values: Any, terms: Any, space: Any) -> None:
     """Split `LANES` tiles into mean, norm of the centred part, and, in `values`, its direction."""
     size, length = tiles.shape
-    scale, rest, norm = np.empty((3, LANES), values.dtype)
-    varies = np.zeros(LANES, np.uint8)
     for k in range(LANES):
-        tile = min(start + k, size - 1)
+        tile = min(start + k, size - 1)  # lanes to spare repeat the last tile
         for j in range(length):
             values[j, k] = tiles[tile, j]
-    _scale_to_one(values, scale)
+        space[_LENGTH, k] = length
+    _scale_to_one(values, values, space, _SCALE)
+    for k in range(LANES):
+        space[_LOW, k] = values[0, k]
+        space[_HIGH, k] = values[0, k]
     for j in range(1, length):
-        for k in range(LANES):
-            varies[k] |= values[j, k] != values[0, k]
-    divisor = np.empty(1, values.dtype)  # in the dtype of the values, as on the generic path
-    divisor[0] = length
-    _centre(values, terms, divisor[0], mean)
-    _centre(values, terms, divisor[0], rest)
+        smaller(space, _LOW, space, _LOW, values, j)
+        larger(space, _HIGH, space, _HIGH, values, j)
+    _centre(values, terms, space, _MEAN)
+    _centre(values, terms, space, _REST)
+    add(space, _MEAN, space, _MEAN, space, _REST)
+    multiply(space, _MEAN, space, _MEAN, space, _SCALE)
+    _scale_to_one(values, terms, space, _NORM)
+    for j in range(length):
+        multiply(terms, j, terms, j, terms, j)
+    _total(terms, space, _REST)
     for k in range(LANES):
-        mean[k] = (mean[k] + rest[k]) * scale[k]
-    for j in range(length):
-        for k in range(LANES):
-            terms[j, k] = values[j, k]
-    _scale_to_one(terms, norm)
-    for j in range(length):
-        for k in range(LANES):
-            terms[j, k] *= terms[j, k]
-    _total(terms, rest)
+        space[_NORM, k] *= np.sqrt(space[_REST, k])
+    constant = False
     for k in range(LANES):
-        norm[k] *= np.sqrt(rest[k])
-        if not varies[k]:
-            norm[k] = 1
-        radius[k] = norm[k] * scale[k] if varies[k] else 0
+        if space[_LOW, k] == space[_HIGH, k]:
+            constant = True
+            space[_NORM, k] = 1
     for j in range(length):
+        divide(values, j, values, j, space, _NORM)
+    multiply(space, _NORM, space, _NORM, space, _SCALE)
+    if constant:
         for k in range(LANES):
-            values[j, k] = values[j, k] / norm[k] if varies[k] else 0
+            if space[_LOW, k] == space[_HIGH, k]:
+                space[_NORM, k] = 0
+                for j in range(length):
+                    values[j, k] = 0
 
 
 @njit(**OPTIONS)
 def _measure(counters: Any, tasks: Any, tiles: Any, z: Any, radius: Any, root: Any) -> None:
     size, length = tiles.shape
     values, terms = np.empty((2, length, LANES), tiles.dtype)
-    means, norms = np.empty((2, LANES), tiles.dtype)
+    space = np.empty((_ROWS, LANES), tiles.dtype)
     task = claim(counters)
     while task < tasks:
         first = task * LANES * _GROUPS
         for start in range(first, min(first + LANES * _GROUPS, size), LANES):
-            _split(tiles, start, values, terms, means, norms)
+            _split(tiles, start, values, terms, space)
             for k in range(min(LANES, size - start)):
-                z[start + k] = means[k] * root
-                radius[start + k] = norms[k]
+                z[start + k] = space[_MEAN, k] * root
+                radius[start + k] = space[_NORM, k]
         finish(counters)
         task = claim(counters)
 
@@ -161,7 +165,7 @@ def _move(
 ) -> None:
     size, length = tiles.shape
     values, terms = np.empty((2, length, LANES), tiles.dtype)
-    means, norms = np.empty((2, LANES), tiles.dtype)
+    space = np.empty((_ROWS, LANES), tiles.dtype)
     task = claim(counters)
     while task < tasks:
         first = task * LANES * _GROUPS
@@ -171,14 +175,14 @@ def _move(
             for t in range(start, start + width):
                 busy |= new_z[t] != z[t] or new_radius[t] != radius[t]
             if busy:
-                _split(tiles, start, values, terms, means, norms)
+                _split(tiles, start, values, terms, space)
             for k in range(width):
                 t = start + k
                 if new_z[t] == z[t] and new_radius[t] == radius[t]:
                     for j in range(length):
                         point[t, j] = tiles[t, j]
                 else:
-                    mean = means[k] if keep_mean else new_z[t] / root
+                    mean = space[_MEAN, k] if keep_mean else new_z[t] / root
                     for j in range(length):
                         point[t, j] = mean + new_radius[t] * values[j, k]
         finish(counters)

@@ -11,12 +11,11 @@ import math
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import njit, types
-from numba.extending import intrinsic
+from numba import njit
 from scipy import fft
 
-from .sorting import LANES, OPTIONS
+from .lanes import LANES, sum_and_difference
+from .sorting import OPTIONS
 from .threads import Phase, claim, finish, run, thread_count
 
 __all__ = ["butterfly", "cosine", "real_fourier"]
@@ -57,35 +56,6 @@ def _hadamard(x: Floats, adjoint: bool) -> Floats:
         stride *= length
     run(phases[::-1] if adjoint else phases, y.size)
     return y
-
-
-@intrinsic
-def _sum_and_difference(typingctx: Any, values: Any, i: Any, j: Any) -> Any:
-    """Turn rows a, b of `values`, (n, LANES), into ``(a + b) / sqrt(2)``, ``(a - b) / sqrt(2)``.
-
-    As vector instructions, because the compiler cannot know that the rows do not overlap.
-    """
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        kind = signature.args[0]
-        start = context.make_array(kind)(context, builder, arguments[0]).data
-        scalar = context.get_data_type(kind.dtype)
-        vector = ir.VectorType(scalar, LANES)
-        bits = kind.dtype.bitwidth
-        root = float(np.float32(_ROOT)) if bits == 32 else _ROOT
-        factor = ir.Constant(vector, [ir.Constant(scalar, root)] * LANES)
-        places, loaded = [], []
-        for row in arguments[1:]:
-            offset = builder.mul(row, ir.Constant(row.type, LANES))
-            places.append(builder.bitcast(builder.gep(start, [offset]), vector.as_pointer()))
-            loaded.append(builder.load(places[-1]))
-            loaded[-1].align = bits // 8
-        both = builder.fadd(*loaded), builder.fsub(*loaded)
-        for place, value in zip(places, both, strict=True):
-            builder.store(builder.fmul(factor, value), place, align=bits // 8)
-        return context.get_dummy_value()
-
-    return types.void(values, i, j), generate
 
 
 @njit(**OPTIONS)
@@ -181,6 +151,7 @@ def _inverse_blocks(counters: Any, tasks: Any, source: Any, sink: Any) -> None:
 def _series(counters: Any, tasks: Any, flat: Any, length: Any, stride: Any, adjoint: Any) -> None:
     """All levels of series of `length` entries at a `stride`, in place, `LANES` side by side."""
     values = np.empty((length, LANES), flat.dtype)
+    root = _root_like(flat)
     groups = stride // LANES
     task = claim(counters)
     while task < tasks:
@@ -192,7 +163,7 @@ def _series(counters: Any, tasks: Any, flat: Any, length: Any, stride: Any, adjo
         while 0 < half < length:
             for block in range(0, length, 2 * half):
                 for j in range(block, block + half):
-                    _sum_and_difference(values, j, j + half)
+                    sum_and_difference(values, j, j + half, root)
             half = half // 2 if adjoint else half * 2
         for j in range(length):
             for k in range(LANES):
