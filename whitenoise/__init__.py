@@ -1,7 +1,7 @@
 """Typical white Gaussian noise: confidence sets, projections, whitening, and verification."""
 
 from . import baselines, isometries, order_statistics, reference, sets, testing
-from ._kernels import generic_path, kernel_path
+from ._kernels import compile_kernels, generic_path, kernel_path
 from .isometries import pullback
 from .projections import (
     Certificate,
@@ -34,6 +34,7 @@ __all__ = [
     "TypicalityReport",
     "Whitener",
     "baselines",
+    "compile_kernels",
     "detectable",
     "generic_path",
     "isometries",

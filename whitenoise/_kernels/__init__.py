@@ -9,8 +9,8 @@ vector along the last axis and any batch before it:
 
 ``two_level(vectors, lower, upper, row_ties, column_ties)``
     `two_level.nearest_doubly_sorted` without exchanges: the point, its distance and the lower
-    bound, both in float64. The point has the same bits as on the generic path, ties included. The bounds are (M, D)
-    matrices whose transposes are contiguous.
+    bound, both in float64. The point has the same bits as on the generic path, ties included. The
+    bounds are (M, D) matrices whose transposes are contiguous.
 ``tile_fields(vectors, tile_size)``
     ``sqrt(b)`` times the mean, and the norm of the centred part, of each tile.
 ``move_tiles(vectors, tile_size, fields, typical, ties)``
@@ -20,6 +20,14 @@ vector along the last axis and any batch before it:
 ``butterfly(x, repeats, tile_size, adjoint)``, ``real_fourier(x, adjoint)``, ``cosine(x, adjoint)``
     The isometries of these names along the last axis; the butterfly with the same bits as on the
     generic path.
+
+
+and, if its kernels take long to compile,
+
+``is_ready(operation, x)``
+    Whether the kernel may be called now; until then the generic implementation is.
+``compile_kernels(x)``
+    Compile all kernels for arrays like `x`, and wait for that.
 
 Input is finite or, on a device that cannot say so without being waited for, zero where it is not.
 """
@@ -37,7 +45,7 @@ from typing import Any
 
 from .._namespace import Array, device_kind, tracks_gradient
 
-__all__ = ["PATHS", "Path", "find", "generic_path", "kernel_path"]
+__all__ = ["PATHS", "Path", "compile_kernels", "find", "generic_path", "kernel_path"]
 
 
 @dataclass(frozen=True)
@@ -106,10 +114,36 @@ def generic_path() -> Iterator[None]:
         _only_generic.reset(token)
 
 
+def compile_kernels(x: Array) -> None:
+    """Compile the kernels for arrays like `x` now, and wait for that.
+
+    Without this, kernels for the CPU compile beside the first calls, which go the generic way and
+    have the same results; the outcome is kept on disk, in ``NUMBA_CACHE_DIR`` or beside the
+    package. Worth calling where an image of a machine is built, and before timing anything.
+
+    Parameters
+    ----------
+    x
+        Array of a supported backend, of float32 or float64; others work in float32.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> compile_kernels(np.ones(1, np.float32))
+    """
+    path = _path(x)
+    wait = getattr(_module(path.name), "compile_kernels", None) if path else None
+    if wait:
+        wait(x)
+
+
 def find(operation: str, x: Array) -> Callable[..., Any] | None:
     """Return the kernel for `operation` on arrays like `x`, or None if there is none."""
     path = _path(x)
-    return getattr(_module(path.name), operation, None) if path else None
+    module = _module(path.name) if path else None
+    kernel: Callable[..., Any] | None = getattr(module, operation, None)
+    is_ready = getattr(module, "is_ready", None)
+    return kernel if kernel and (not is_ready or is_ready(operation, x)) else None
 
 
 def _path(x: Array) -> Path | None:

@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ..._arrays import centred_direction
-from ..._namespace import Array, from_host, on_host
+from ..._namespace import Array, array_namespace, from_host, on_host
 from ..._random import Stream
-from . import tiles, transforms
+from . import compiling, tiles, transforms
 from .doubly_sorted import nearest_doubly_sorted
 
-__all__ = ["butterfly", "cosine", "move_tiles", "real_fourier", "tile_fields", "two_level"]
+__all__ = [
+    "butterfly",
+    "cosine",
+    "is_ready",
+    "move_tiles",
+    "real_fourier",
+    "tile_fields",
+    "two_level",
+]
+
+
+def is_ready(operation: str, x: Array) -> bool:
+    """Whether the kernel is compiled; transforms of SciPy need not be."""
+    return operation in ("cosine", "real_fourier") or compiling.is_ready(on_host(x).dtype)
+
+
+def compile_kernels(x: Array) -> None:
+    """See `whitenoise._kernels`."""
+    compiling.is_ready(on_host(x).dtype, patience=None)
 
 
 def two_level(
@@ -59,11 +76,17 @@ def move_tiles(
     point = tiles.move_tiles(rows, before, after, keep_mean)
     constant = np.flatnonzero(before[1] == 0)
     if constant.size and not keep_radius:
-        index = constant[:, None] * tile_size + np.arange(tile_size)
-        noise = replace(ties, like=rows).normal_at(index)
+        noise = _constant_directions(ties, constant, tile_size)
         mean = rows[constant, :1] if keep_mean else after[0][constant, None] / tile_size**0.5
-        point[constant] = mean + after[1][constant, None] * centred_direction(noise, np)
+        point[constant] = mean + after[1][constant, None] * noise
     return _restored(point, vectors)
+
+
+def _constant_directions(ties: Stream, tiles: Any, tile_size: int) -> np.ndarray[Any, Any]:
+    """Directions for some tiles, computed by the caller's backend: the bits of the generic path."""
+    xp = array_namespace(ties.like)
+    index = xp.asarray(tiles[:, None] * tile_size + np.arange(tile_size))
+    return on_host(centred_direction(ties.normal_at(index), xp))
 
 
 def butterfly(x: Array, repeats: int, tile_size: int | None, *, adjoint: bool) -> Array:

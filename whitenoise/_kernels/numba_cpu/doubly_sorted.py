@@ -29,7 +29,7 @@ from .phases import (
 from .sorting import sorting_network
 from .threads import Phase, run
 
-__all__ = ["nearest_doubly_sorted"]
+__all__ = ["make_work", "nearest_doubly_sorted"]
 
 Floats = np.ndarray[Any, Any]
 Keys = tuple[int, int]
@@ -46,7 +46,7 @@ def nearest_doubly_sorted(
     group = max(1, _GROUP // rows[0].size)
     for first in range(0, len(rows), group):
         part = slice(first, first + group)
-        work = _make_work(rows[part], point[part], lower, upper)
+        work = make_work(rows[part], point[part], lower, upper)
         tiles, columns = work.sums[..., 0].size, work.tied_columns.size
         run(_sort_and_rank(work), work.rows.size)
         rest: list[Phase] = []
@@ -63,7 +63,8 @@ def nearest_doubly_sorted(
     return point, np.maximum(distance, bound), bound
 
 
-def _make_work(rows: Floats, point: Floats, lower: Floats, upper: Floats) -> Work:
+def make_work(rows: Floats, point: Floats, lower: Floats, upper: Floats) -> Work:
+    """Make the arrays for a group of matrices."""
     size, n_rows, n_columns = rows.shape
     unsigned = f"u{rows.itemsize}"
     padded = -(-n_rows // LANES) * LANES

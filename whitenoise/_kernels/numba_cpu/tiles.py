@@ -11,7 +11,7 @@ from .lanes import LANES, add, divide, larger, larger_modulus, multiply, smaller
 from .sorting import OPTIONS
 from .threads import claim, finish, run
 
-__all__ = ["move_tiles", "tile_fields"]
+__all__ = ["measure", "move", "move_tiles", "tile_fields"]
 
 Floats = np.ndarray[Any, Any]
 
@@ -23,7 +23,7 @@ def tile_fields(tiles: Floats) -> tuple[Floats, Floats]:
     size, length = tiles.shape
     z, radius = np.empty((2, size), tiles.dtype)
     root = tiles.dtype.type(length**0.5)
-    run([(_measure, _tasks(size), (tiles, z, radius, root))], tiles.size)
+    run([(measure, _tasks(size), (tiles, z, radius, root))], tiles.size)
     return z, radius
 
 
@@ -37,7 +37,7 @@ def move_tiles(
     point = np.empty_like(tiles)
     root = tiles.dtype.type(tiles.shape[1] ** 0.5)
     arguments = (tiles, *fields, *typical, root, keep_mean, point)
-    run([(_move, _tasks(len(tiles)), arguments)], tiles.size)
+    run([(move, _tasks(len(tiles)), arguments)], tiles.size)
     return point
 
 
@@ -134,7 +134,8 @@ def _split(tiles: Any, start: Any, values: Any, terms: Any, space: Any) -> None:
 
 
 @njit(**OPTIONS)
-def _measure(counters: Any, tasks: Any, tiles: Any, z: Any, radius: Any, root: Any) -> None:
+def measure(counters: Any, tasks: Any, tiles: Any, z: Any, radius: Any, root: Any) -> None:
+    """Measure groups of tiles."""
     size, length = tiles.shape
     values, terms = np.empty((2, length, LANES), tiles.dtype)
     space = np.empty((_ROWS, LANES), tiles.dtype)
@@ -151,7 +152,7 @@ def _measure(counters: Any, tasks: Any, tiles: Any, z: Any, radius: Any, root: A
 
 
 @njit(**OPTIONS)
-def _move(
+def move(
     counters: Any,
     tasks: Any,
     tiles: Any,
@@ -163,6 +164,7 @@ def _move(
     keep_mean: Any,
     point: Any,
 ) -> None:
+    """Move groups of tiles."""
     size, length = tiles.shape
     values, terms = np.empty((2, length, LANES), tiles.dtype)
     space = np.empty((_ROWS, LANES), tiles.dtype)

@@ -18,7 +18,16 @@ from .lanes import LANES, sum_and_difference
 from .sorting import OPTIONS
 from .threads import Phase, claim, finish, run, thread_count
 
-__all__ = ["butterfly", "cosine", "real_fourier"]
+__all__ = [
+    "blocks",
+    "butterfly",
+    "cosine",
+    "inverse_blocks",
+    "inverse_steps",
+    "real_fourier",
+    "series",
+    "steps",
+]
 
 Floats = np.ndarray[Any, Any]
 
@@ -33,7 +42,7 @@ def butterfly(x: Floats, repeats: int, adjoint: bool) -> Floats:
     if size == 1 << repeats:
         return _hadamard(x, adjoint)
     source, sink, spare = x, np.empty_like(x), np.empty_like(x)
-    step = _inverse_steps if adjoint else _steps
+    step = inverse_steps if adjoint else steps
     phases: list[Phase] = []
     for _ in range(repeats):
         phases.append((step, len(x), (source, sink)))
@@ -47,12 +56,12 @@ def _hadamard(x: Floats, adjoint: bool) -> Floats:
     size = x.shape[1]
     block = min(size, _BLOCK)
     rows = y.reshape(-1, block)
-    phases: list[Phase] = [(_inverse_blocks if adjoint else _blocks, len(rows), (rows, rows))]
+    phases: list[Phase] = [(inverse_blocks if adjoint else blocks, len(rows), (rows, rows))]
     stride = block
     while stride < size:
         length = min(_SERIES, size // stride)
         tasks = y.size // (length * LANES)
-        phases.append((_series, tasks, (y.reshape(-1), length, stride, adjoint)))
+        phases.append((series, tasks, (y.reshape(-1), length, stride, adjoint)))
         stride *= length
     run(phases[::-1] if adjoint else phases, y.size)
     return y
@@ -88,7 +97,7 @@ def _root_like(x: Any) -> Any:
 
 
 @njit(**OPTIONS)
-def _steps(counters: Any, tasks: Any, source: Any, sink: Any) -> None:
+def steps(counters: Any, tasks: Any, source: Any, sink: Any) -> None:
     """One step on each row."""
     root = _root_like(source)
     row = claim(counters)
@@ -99,7 +108,7 @@ def _steps(counters: Any, tasks: Any, source: Any, sink: Any) -> None:
 
 
 @njit(**OPTIONS)
-def _inverse_steps(counters: Any, tasks: Any, source: Any, sink: Any) -> None:
+def inverse_steps(counters: Any, tasks: Any, source: Any, sink: Any) -> None:
     root = _root_like(source)
     row = claim(counters)
     while row < tasks:
@@ -109,7 +118,7 @@ def _inverse_steps(counters: Any, tasks: Any, source: Any, sink: Any) -> None:
 
 
 @njit(**OPTIONS)
-def _blocks(counters: Any, tasks: Any, source: Any, sink: Any) -> None:
+def blocks(counters: Any, tasks: Any, source: Any, sink: Any) -> None:
     """All steps on each row, whose length is a power of two."""
     length = source.shape[1]
     root = _root_like(source)
@@ -129,7 +138,7 @@ def _blocks(counters: Any, tasks: Any, source: Any, sink: Any) -> None:
 
 
 @njit(**OPTIONS)
-def _inverse_blocks(counters: Any, tasks: Any, source: Any, sink: Any) -> None:
+def inverse_blocks(counters: Any, tasks: Any, source: Any, sink: Any) -> None:
     length = source.shape[1]
     root = _root_like(source)
     spare = np.empty((2, length), source.dtype)
@@ -148,7 +157,7 @@ def _inverse_blocks(counters: Any, tasks: Any, source: Any, sink: Any) -> None:
 
 
 @njit(**OPTIONS)
-def _series(counters: Any, tasks: Any, flat: Any, length: Any, stride: Any, adjoint: Any) -> None:
+def series(counters: Any, tasks: Any, flat: Any, length: Any, stride: Any, adjoint: Any) -> None:
     """All levels of series of `length` entries at a `stride`, in place, `LANES` side by side."""
     values = np.empty((length, LANES), flat.dtype)
     root = _root_like(flat)
@@ -173,56 +182,28 @@ def _series(counters: Any, tasks: Any, flat: Any, length: Any, stride: Any, adjo
 
 
 def real_fourier(x: Floats, adjoint: bool) -> Floats:
-    """`isometries.RealFourier` of each row of (R, n)."""
+    """`isometries.RealFourier` of each row of (R, n), with a Fourier transform in threads."""
     size = x.shape[1]
+    pairs = (size - 1) // 2
+    edge = size - 2 * pairs  # X_0 and, if n is even, X_{n/2} are real
     if adjoint:
-        spectrum = np.empty((len(x), size // 2 + 1), f"c{2 * x.itemsize}")
-        run([(_unpack, len(x), (x, spectrum.view(x.dtype)))], x.size)
+        spectrum = np.zeros((len(x), size // 2 + 1), f"c{2 * x.itemsize}")
+        spectrum[:, 0] = x[:, 0]
+        spectrum[:, pairs + 1 :] = x[:, 1:edge]
+        np.multiply(
+            x[:, edge : edge + pairs], 1 / math.sqrt(2), out=spectrum.real[:, 1 : pairs + 1]
+        )
+        np.multiply(x[:, edge + pairs :], 1 / math.sqrt(2), out=spectrum.imag[:, 1 : pairs + 1])
         y: Floats = fft.irfft(spectrum, size, norm="ortho", workers=thread_count())
         return y
     spectrum = fft.rfft(x, norm="ortho", workers=thread_count())
     packed = np.empty_like(x)
-    run([(_pack, len(x), (spectrum.view(x.dtype), packed))], x.size)
+    packed[:, 0] = spectrum.real[:, 0]
+    packed[:, 1:edge] = spectrum.real[:, pairs + 1 :]
+    inner = spectrum[:, 1 : pairs + 1]
+    np.multiply(inner.real, math.sqrt(2), out=packed[:, edge : edge + pairs])
+    np.multiply(inner.imag, math.sqrt(2), out=packed[:, edge + pairs :])
     return packed
-
-
-@njit(**OPTIONS)
-def _pack(counters: Any, tasks: Any, spectrum: Any, packed: Any) -> None:
-    """Pack ``[Re X_0, Im X_0, Re X_1, ...]`` as `isometries.RealFourier` says."""
-    size = packed.shape[1]
-    pairs = (size - 1) // 2
-    edge = size - 2 * pairs
-    root = np.empty(1, packed.dtype)
-    root[0] = math.sqrt(2)
-    row = claim(counters)
-    while row < tasks:
-        packed[row, 0] = spectrum[row, 0]
-        if edge == 2:
-            packed[row, 1] = spectrum[row, size]
-        for k in range(pairs):
-            packed[row, edge + k] = root[0] * spectrum[row, 2 * k + 2]
-            packed[row, edge + pairs + k] = root[0] * spectrum[row, 2 * k + 3]
-        finish(counters)
-        row = claim(counters)
-
-
-@njit(**OPTIONS)
-def _unpack(counters: Any, tasks: Any, packed: Any, spectrum: Any) -> None:
-    size = packed.shape[1]
-    pairs = (size - 1) // 2
-    edge = size - 2 * pairs
-    half = np.empty(1, packed.dtype)
-    half[0] = 1 / math.sqrt(2)
-    row = claim(counters)
-    while row < tasks:
-        spectrum[row, 0], spectrum[row, 1] = packed[row, 0], 0
-        for k in range(pairs):
-            spectrum[row, 2 * k + 2] = half[0] * packed[row, edge + k]
-            spectrum[row, 2 * k + 3] = half[0] * packed[row, edge + pairs + k]
-        if edge == 2:
-            spectrum[row, size], spectrum[row, size + 1] = packed[row, 1], 0
-        finish(counters)
-        row = claim(counters)
 
 
 def cosine(x: Floats, adjoint: bool) -> Floats:
