@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .._arrays import as_integer
+from .._kernels import find
 from .._namespace import Array, Namespace
 from .base import Isometry
 
@@ -51,9 +52,15 @@ class Butterfly(Isometry):
             as_integer("tile_size", self.tile_size, least=1)
 
     def apply(self, x: Array, xp: Namespace) -> Array:
+        fast = find("butterfly", x)
+        if fast:
+            return fast(x, self.repeats, self.tile_size, adjoint=False)
         return self._on_tiles(x, _butterfly, xp)
 
     def apply_adjoint(self, y: Array, xp: Namespace) -> Array:
+        fast = find("butterfly", y)
+        if fast:
+            return fast(y, self.repeats, self.tile_size, adjoint=True)
         return self._on_tiles(y, _inverse_butterfly, xp)
 
     def _on_tiles(

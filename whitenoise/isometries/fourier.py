@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .._arrays import Axis, as_integer, normalize_axis
+from .._kernels import find
 from .._namespace import Array, Namespace
 from .base import Isometry
 
@@ -40,6 +41,9 @@ class RealFourier(Isometry):
     """
 
     def apply(self, x: Array, xp: Namespace) -> Array:
+        fast = find("real_fourier", x)
+        if fast:
+            return fast(x, adjoint=False)
         n = int(x.shape[-1])
         spectrum = xp.fft.rfft(x, axis=-1, norm="ortho")
         real, imag = xp.real(spectrum), xp.imag(spectrum)
@@ -54,6 +58,9 @@ class RealFourier(Isometry):
         return xp.concat(parts, axis=-1)
 
     def apply_adjoint(self, y: Array, xp: Namespace) -> Array:
+        fast = find("real_fourier", y)
+        if fast:
+            return fast(y, adjoint=True)
         n = int(y.shape[-1])
         pairs = (n - 1) // 2
         first = n - 2 * pairs  # the real coefficients: X_0 and, if N is even, X_{N/2}
@@ -192,6 +199,9 @@ def _complex(real: Array, imag: Array, xp: Namespace) -> Array:
 
 def _dct(x: Array, xp: Namespace) -> Array:
     """Orthonormal DCT-II of the last axis through one FFT (Makhoul, 1980)."""
+    fast = find("cosine", x)
+    if fast:
+        return fast(x, adjoint=False)
     n = int(x.shape[-1])
     folded = xp.concat([x[..., 0::2], xp.flip(x[..., 1::2], axis=-1)], axis=-1)
     spectrum = xp.fft.fft(_complex(folded, xp.zeros_like(folded), xp), axis=-1)
@@ -200,6 +210,9 @@ def _dct(x: Array, xp: Namespace) -> Array:
 
 
 def _inverse_dct(y: Array, xp: Namespace) -> Array:
+    fast = find("cosine", y)
+    if fast:
+        return fast(y, adjoint=True)
     n = int(y.shape[-1])
     cosine, sine, scale = _dct_factors(n, y, xp)
     a = y / scale
