@@ -10,7 +10,14 @@ from typing import SupportsIndex
 
 import numpy as np
 
-from ._namespace import Array, Namespace, array_namespace, dtype_name, stop_gradient
+from ._namespace import (
+    Array,
+    Namespace,
+    array_namespace,
+    dtype_name,
+    refuse_capture,
+    stop_gradient,
+)
 
 __all__ = [
     "Vectors",
@@ -45,6 +52,8 @@ class Vectors:
     axes: tuple[int, ...]
     shape: tuple[int, ...]
     """Lengths of the axes that form the vector, in the order in which they are flattened."""
+    finite: Array | None = None
+    """If that was not checked: which vectors were finite, ``(*batch, 1)``; the others are zero."""
 
     @property
     def batch(self) -> tuple[int, ...]:
@@ -59,14 +68,18 @@ class Vectors:
     def restore(self, data: Array) -> Array:
         """Bring vectors of shape ``(*batch, N)`` back to the shape and dtype of the original."""
         xp, x = self.xp, self.original
+        if self.finite is not None:
+            data = xp.where(self.finite, data, xp.full_like(data, float("nan")))
         order = [axis for axis in range(x.ndim) if axis not in self.axes] + list(self.axes)
         moved = xp.reshape(data, (*self.batch, *self.shape))
         inverse = [order.index(axis) for axis in range(x.ndim)]
         return cast(xp.permute_dims(moved, tuple(inverse)), x.dtype, xp)
 
 
-def as_vectors(x: Array, axis: Axis = None) -> Vectors:
+def as_vectors(x: Array, axis: Axis = None, *, check_finite: bool = True) -> Vectors:
     """Check `x` and flatten `axis` (all axes if None) into vectors; the other axes are the batch.
+
+    Without `check_finite`, vectors that are not finite count as zero, and are restored as NaN.
 
     Raises
     ------
@@ -80,14 +93,20 @@ def as_vectors(x: Array, axis: Axis = None) -> Vectors:
     axes = normalize_axis(axis, x.ndim)
     if 0 in x.shape:
         raise ValueError(f"x must not be empty, got shape {tuple(x.shape)}")
-    finite = xp.isfinite(data)
-    if not bool(xp.all(finite)):
-        _raise_not_finite(finite, xp)
+    if check_finite:
+        refuse_capture(x, "check_finite=True", "check_finite=False")
+        finite = xp.isfinite(data)
+        if not bool(xp.all(finite)):
+            _raise_not_finite(finite, xp)
     others = [a for a in range(x.ndim) if a not in axes]
     shape = tuple(int(x.shape[a]) for a in axes)
     data = xp.permute_dims(data, (*others, *axes))
     data = xp.reshape(data, (*(x.shape[a] for a in others), math.prod(shape)))
-    return Vectors(data=data, xp=xp, original=x, axes=axes, shape=shape)
+    if check_finite:
+        return Vectors(data=data, xp=xp, original=x, axes=axes, shape=shape)
+    finite = xp.all(xp.isfinite(data), axis=-1, keepdims=True)
+    data = xp.where(finite, data, xp.zeros_like(data))
+    return Vectors(data=data, xp=xp, original=x, axes=axes, shape=shape, finite=finite)
 
 
 def working(x: Array, xp: Namespace) -> Array:

@@ -28,6 +28,7 @@ __all__ = [
     "from_host",
     "normal_score_of_modulus",
     "on_host",
+    "refuse_capture",
     "seed_words",
     "stop_gradient",
     "to_numpy",
@@ -112,6 +113,22 @@ def device_kind(x: Array) -> tuple[str | None, str]:
     if backend == "torch":
         return backend, x.device.type
     return backend, "cuda" if backend == "cupy" else "cpu"
+
+
+def refuse_capture(x: Array, argument: str, instead: str) -> None:
+    """Raise RuntimeError while a CUDA graph is captured, which cannot ask the device anything."""
+    backend, device = device_kind(x)
+    if device != "cuda":
+        return
+    cuda = sys.modules[str(backend)].cuda
+    if backend == "torch":
+        capturing = cuda.is_current_stream_capturing()
+    else:
+        capturing = cuda.get_current_stream().is_capturing()
+    if capturing:
+        raise RuntimeError(
+            f"{argument} waits for the device, which a CUDA graph cannot capture; pass {instead}"
+        )
 
 
 def normal_score_of_modulus(x: Array) -> Array:

@@ -53,9 +53,13 @@ class Stage:
 
     def project(self, seen: Array, xp: Namespace, source: RandomSource) -> Array:
         """Project vectors of shape (..., N) in working dtype, already in the stage's domain."""
-        for window in self.windows(int(seen.shape[-1])):
+        size = int(seen.shape[-1])
+        for window in self.windows(size):
             part = nearest(self.target, seen[..., window], xp, source).point
-            seen = xp.concat([seen[..., : window.start], part, seen[..., window.stop :]], axis=-1)
+            if window.stop - window.start < size:
+                ends = seen[..., : window.start], seen[..., window.stop :]
+                part = xp.concat([ends[0], part, ends[1]], axis=-1)
+            seen = part
         return seen
 
     def certify(self, vectors: Array, xp: Namespace, source: RandomSource) -> StageCertificate:

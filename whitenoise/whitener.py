@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -11,7 +11,14 @@ from typing import Any
 import numpy as np
 
 from ._arrays import Axis, Vectors, as_integer, as_shape, as_vectors, float64_norm, norm
-from ._namespace import Array, Namespace, array_namespace, stop_gradient, uncompiled
+from ._namespace import (
+    Array,
+    Namespace,
+    array_namespace,
+    refuse_capture,
+    stop_gradient,
+    uncompiled,
+)
 from ._random import RandomSource
 from .presets import PRESETS, preset_stages
 from .sets import DEFAULT_LEVEL, report
@@ -149,7 +156,14 @@ class Whitener:
         )
 
     @uncompiled
-    def __call__(self, x: Array, *, rng: Any = None, return_certificate: bool = False) -> Any:
+    def __call__(
+        self,
+        x: Array,
+        *,
+        rng: Any = None,
+        return_certificate: bool = False,
+        check_finite: bool = True,
+    ) -> Any:
         """Whiten `x`.
 
         Parameters
@@ -164,6 +178,10 @@ class Whitener:
             from noise repeat only with a seed and the same batch.
         return_certificate
             Whether to return a `WhiteningCertificate` too, at the cost of one more sweep.
+        check_finite
+            Whether to refuse NaN and infinity, for which a GPU is waited for. If False, a vector
+            that holds any comes back as NaN, and the others as if it were zero: this, a number of
+            `sweeps` and no certificate make a call that a CUDA graph can capture.
 
         Returns
         -------
@@ -174,14 +192,20 @@ class Whitener:
         TypeError, ValueError
             As `project`, and if the last axes of `x` are not `shape`.
         """
-        vectors = self._vectors(x)
+        self._check_shape(x)
+        vectors = as_vectors(x, tuple(range(-len(self.shape), 0)), check_finite=check_finite)
+        return self.whiten_vectors(vectors, rng, return_certificate)
+
+    def whiten_vectors(self, vectors: Vectors, rng: Any, return_certificate: bool) -> Any:
+        """Whiten checked vectors of the right size, whatever their shape."""
         xp, source = vectors.xp, RandomSource(rng, vectors.data)
         y, sweeps, converged = self._sweep(vectors.data, xp, source)
         if self.refine:
+            before = converged
             refined, more, settled = self._refined(vectors.data, y, xp, source)
             better = _cosine(refined, vectors.data, xp) > _cosine(y, vectors.data, xp)
             y = xp.where(better[..., None], refined, y)
-            sweeps, converged = sweeps + more, converged & settled
+            sweeps, converged = sweeps + more, lambda: before() and settled()
         result = vectors.restore(y)
         if not return_certificate:
             return result
@@ -189,7 +213,7 @@ class Whitener:
             cosine=report(_cosine(y, vectors.data, xp)),
             distance=report(float64_norm(y - vectors.data, xp)),
             sweeps=sweeps,
-            converged=bool(converged),
+            converged=converged(),
             stages=tuple(stage.certify(y, xp, source) for stage in self.stages),
         )
         return result, certificate
@@ -215,35 +239,46 @@ class Whitener:
         >>> sum(bool(stage.inside) for stage in stages), len(stages)
         (20, 20)
         """
-        vectors = self._vectors(x)
+        self._check_shape(x)
+        vectors = as_vectors(x, tuple(range(-len(self.shape), 0)))
         source = RandomSource(rng, vectors.data)
         return tuple(stage.certify(vectors.data, vectors.xp, source) for stage in self.stages)
 
-    def _vectors(self, x: Array) -> Vectors:
+    def _check_shape(self, x: Array) -> None:
         array_namespace(x)
         trailing = tuple(x.shape)[-len(self.shape) :]
         if trailing != self.shape:
             raise ValueError(f"x must have shape (..., *{self.shape}), got {tuple(x.shape)}")
-        return as_vectors(x, tuple(range(-len(self.shape), 0)))
 
-    def _sweep(self, y: Array, xp: Namespace, source: RandomSource) -> tuple[Array, int, Array]:
+    def _sweep(
+        self, y: Array, xp: Namespace, source: RandomSource
+    ) -> tuple[Array, int, Callable[[], bool]]:
         """Sweep as often as asked; return the result, the sweeps made and whether it converged."""
-        to_convergence = self.sweeps == "converge"
-        limit = _MAX_SWEEPS if to_convergence else int(self.sweeps)
+        if self.sweeps != "converge":
+            before = y
+            for _ in range(int(self.sweeps)):
+                before, y = y, sweep(self.stages, y, xp, source)
+            return y, int(self.sweeps), lambda: bool(xp.all(self._settled(before, y, xp)))
+        refuse_capture(y, 'sweeps="converge"', "a number of sweeps")
         moving = xp.ones(y.shape[:-1], dtype=xp.bool, device=y.device)
         made = 0
-        while made < limit and (not to_convergence or bool(xp.any(moving))):
+        while made < _MAX_SWEEPS and bool(xp.any(moving)):
             swept = sweep(self.stages, y, xp, source)
             made += 1
-            settled = float64_norm(stop_gradient(swept - y), xp) <= _CONVERGED * self.size**0.5
+            settled = self._settled(y, swept, xp)
             # What has settled stays: each vector of a batch ends as it would alone.
-            y = xp.where(moving[..., None], swept, y) if to_convergence else swept
-            moving = moving & ~settled if to_convergence else ~settled
-        return y, made, ~xp.any(moving)
+            y = xp.where(moving[..., None], swept, y)
+            moving = moving & ~settled
+        return y, made, lambda: not bool(xp.any(moving))
+
+    def _settled(self, before: Array, after: Array, xp: Namespace) -> Array:
+        """Whether a sweep moved each vector by little."""
+        move = float64_norm(stop_gradient(after - before), xp)
+        return move <= _CONVERGED * self.size**0.5
 
     def _refined(
         self, x: Array, y: Array, xp: Namespace, source: RandomSource
-    ) -> tuple[Array, int, Array]:
+    ) -> tuple[Array, int, Callable[[], bool]]:
         length = norm(x, xp)
         direction = x / xp.where(length > 0, length, xp.ones_like(length)) * self.size**0.5
         for _ in range(self.refine):
@@ -260,6 +295,7 @@ def whiten(
     preset: str = "default",
     confidence_level: float | None = None,
     rng: Any = None,
+    check_finite: bool = True,
 ) -> Array:
     """Map `x` to typical white Gaussian noise near its direction.
 
@@ -277,6 +313,8 @@ def whiten(
         Pointwise level of the sets, in (0, 1); 0.9999 if None.
     rng
         Breaks ties, see `Whitener`.
+    check_finite
+        Whether to refuse NaN and infinity, see `Whitener.__call__`.
 
     Returns
     -------
@@ -294,9 +332,9 @@ def whiten(
     >>> y.shape, bool(abs(y.mean()) < 0.2), bool(abs(y.std() - 1) < 0.1)
     ((32, 32), True, True)
     """
-    vectors = as_vectors(x, axis)
+    vectors = as_vectors(x, axis, check_finite=check_finite)
     operator = _cached_whitener(vectors.size, preset, confidence_level)
-    return vectors.restore(operator(vectors.data, rng=rng))
+    return operator.whiten_vectors(vectors, rng, return_certificate=False)
 
 
 @lru_cache(maxsize=64)
