@@ -63,7 +63,7 @@ def _compile(dtype: str) -> None:
     top, network, keys = work.row_bits.dtype.type(0), sorting_network(1), (0, 0)
     field, root, yes = x[:, 0], x[0, 0], True
     bits = work.ranked_bits[0]
-    for kernel, arguments in (
+    for function, arguments in (
         (phases.sort_rows_by_network, (work, network)),
         (phases.rank_columns_by_radix, (work, top)),
         (phases.move_rows, (work, yes)),
@@ -81,4 +81,4 @@ def _compile(dtype: str) -> None:
         (transforms.steps, (x, x)),
         (transforms.inverse_steps, (x, x)),
     ):
-        kernel(np.zeros(2, np.int64), 0, *arguments)
+        function(np.zeros(2, np.int64), 0, *arguments)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
-from .sorting import OPTIONS, radix_sort
+from .jit import kernel
+from .sorting import radix_sort
 
 __all__ = ["order_by_value", "order_ties"]
 
 
-@njit(**OPTIONS)
+@kernel
 def _mixed(x: Any) -> Any:
     x = np.uint32(x)
     x = np.uint32(x ^ (x >> np.uint32(16)))
@@ -22,18 +22,18 @@ def _mixed(x: Any) -> Any:
     return np.uint32(x ^ (x >> np.uint32(16)))
 
 
-@njit(**OPTIONS)
+@kernel
 def random_key(index: Any, keys: Any) -> Any:
     """Number of entry `index` of a `Stream` with these two words, see `whitenoise._random`."""
     return _mixed(_mixed(np.uint32(index) ^ np.uint32(keys[0])) + np.uint32(keys[1]))
 
 
-@njit(**OPTIONS)
+@kernel
 def _word(upper: Any, lower: Any) -> Any:
     return (np.uint64(upper) << np.uint64(32)) | np.uint64(lower)
 
 
-@njit(**OPTIONS)
+@kernel
 def order_by_value(bits: Any, top: Any, order: Any, words: Any, spare: Any, counts: Any) -> None:
     """Stably sort the sequence `order` of indices by the floating numbers that have these `bits`.
 
@@ -56,7 +56,7 @@ def order_by_value(bits: Any, top: Any, order: Any, words: Any, spare: Any, coun
             order[k] = np.uint32(ordered[k])
 
 
-@njit(**OPTIONS)
+@kernel
 def order_ties(
     values: Any, order: Any, offset: Any, keys: Any, words: Any, spare: Any, counts: Any
 ) -> None:
@@ -73,7 +73,7 @@ def order_ties(
             start = k
 
 
-@njit(**OPTIONS)
+@kernel
 def _order_run(order: Any, offset: Any, keys: Any, words: Any, spare: Any, counts: Any) -> None:
     size = order.shape[0]
     for k in range(size):

@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from .jit import kernel
 from .lanes import LANES
 from .orders import order_by_value, order_ties
-from .sorting import COUNTS, OPTIONS, sort_lanes
+from .sorting import COUNTS, sort_lanes
 from .threads import claim, finish
 
 __all__ = [
@@ -58,7 +58,7 @@ class Work(NamedTuple):
     upper: Any
 
 
-@njit(**OPTIONS)
+@kernel
 def sort_rows_by_network(counters: Any, tasks: Any, work: Any, network: Any) -> None:
     """Sort rows, and mark those that hold equal values."""
     n_rows, n_columns = work.rows.shape[1:]
@@ -95,7 +95,7 @@ def sort_rows_by_network(counters: Any, tasks: Any, work: Any, network: Any) -> 
         task = claim(counters)
 
 
-@njit(**OPTIONS)
+@kernel
 def sort_rows_by_radix(counters: Any, tasks: Any, work: Any, top: Any) -> None:
     """Sort rows, and mark those that hold equal values."""
     n_rows, n_columns = work.rows.shape[1:]
@@ -122,7 +122,7 @@ def sort_rows_by_radix(counters: Any, tasks: Any, work: Any, top: Any) -> None:
         task = claim(counters)
 
 
-@njit(**OPTIONS)
+@kernel
 def break_row_ties(counters: Any, tasks: Any, work: Any, base: Any, keys: Any) -> None:
     """Put equal values of a row in random order; a task is a matrix, the `base`-th of the batch."""
     n_rows, n_columns = work.rows.shape[1:]
@@ -148,7 +148,7 @@ def break_row_ties(counters: Any, tasks: Any, work: Any, base: Any, keys: Any) -
         task = claim(counters)
 
 
-@njit(**OPTIONS)
+@kernel
 def _set_rank(v: Any, j: Any, work: Any, order: Any) -> Any:
     """Give column j its ranks and mark the rows that they move; tell whether values are equal."""
     column, rank, touched = work.ranked[v, j], work.rank[v, j], work.touched[v]
@@ -166,7 +166,7 @@ def _set_rank(v: Any, j: Any, work: Any, order: Any) -> Any:
     return tied
 
 
-@njit(**OPTIONS)
+@kernel
 def rank_columns_by_network(counters: Any, tasks: Any, work: Any, network: Any) -> None:
     """Rank bundles of `LANES` columns of few rows."""
     n_rows, n_columns = work.rows.shape[1:]
@@ -193,7 +193,7 @@ def rank_columns_by_network(counters: Any, tasks: Any, work: Any, network: Any) 
         task = claim(counters)
 
 
-@njit(**OPTIONS)
+@kernel
 def rank_columns_by_radix(counters: Any, tasks: Any, work: Any, top: Any) -> None:
     """Rank columns; a task is one of them."""
     n_rows, n_columns = work.rows.shape[1:]
@@ -212,7 +212,7 @@ def rank_columns_by_radix(counters: Any, tasks: Any, work: Any, top: Any) -> Non
         task = claim(counters)
 
 
-@njit(**OPTIONS)
+@kernel
 def break_column_ties(counters: Any, tasks: Any, work: Any, base: Any, keys: Any) -> None:
     """Put equal values of a column in the random order of their rows; a task is a column."""
     n_rows, n_columns = work.rows.shape[1:]
@@ -235,7 +235,7 @@ def break_column_ties(counters: Any, tasks: Any, work: Any, base: Any, keys: Any
         task = claim(counters)
 
 
-@njit(**OPTIONS)
+@kernel
 def move_rows(counters: Any, tasks: Any, work: Any, again: Any) -> None:
     """Clip rows between the running bounds of their ranks; all that no bound touches keep bits.
 
@@ -311,7 +311,7 @@ def move_rows(counters: Any, tasks: Any, work: Any, again: Any) -> None:
         task = claim(counters)
 
 
-@njit(**OPTIONS)
+@kernel
 def reclip_rows(counters: Any, tasks: Any, work: Any, clipped: Any, weight: Any) -> None:
     """Clip at the present ranks and sort again; pull stuck rows to the middle by `weight`.
 
@@ -341,7 +341,7 @@ def reclip_rows(counters: Any, tasks: Any, work: Any, clipped: Any, weight: Any)
         block = claim(counters)
 
 
-@njit(**OPTIONS)
+@kernel
 def _insertion_sort(values: Any) -> None:
     """Sort what is nearly sorted: clips by bounds that nearly increase."""
     for k in range(1, len(values)):
@@ -352,7 +352,7 @@ def _insertion_sort(values: Any) -> None:
         values[place] = value
 
 
-@njit(**OPTIONS)
+@kernel
 def rerank_columns(counters: Any, tasks: Any, work: Any, natural: Any, bits: Any, top: Any) -> None:
     """Rank columns of one matrix by other values, equal ones as they were at first.
 

@@ -10,17 +10,15 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from .jit import kernel
 from .lanes import compare_exchange
 
-__all__ = ["COUNTS", "OPTIONS", "radix_sort", "sort_lanes", "sorting_network"]
+__all__ = ["COUNTS", "radix_sort", "sort_lanes", "sorting_network"]
 
 _RADIX = 2048
 COUNTS = 3 * _RADIX
 """Entries that `radix_sort` needs for counting."""
-
-OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
 
 
 @cache
@@ -44,14 +42,14 @@ def sorting_network(size: int) -> np.ndarray[Any, Any]:
     return np.array(pairs, dtype=np.int32).reshape(-1, 2)
 
 
-@njit(**OPTIONS)
+@kernel
 def sort_lanes(values: Any, items: Any, network: Any) -> None:
     """Sort each column of `values`, shape (D, LANES), and take `items` along."""
     for pair in range(network.shape[0]):
         compare_exchange(values, items, np.intp(network[pair, 0]), np.intp(network[pair, 1]))
 
 
-@njit(**OPTIONS)
+@kernel
 def radix_sort(words: Any, spare: Any, counts: Any) -> Any:
     """Sort 64-bit `words` by their upper halves, keeping the order of equal ones.
 

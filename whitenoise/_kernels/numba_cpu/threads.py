@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
-from .sorting import OPTIONS
+from .jit import kernel
 
 __all__ = ["claim", "finish", "run", "thread_count"]
 
@@ -39,13 +39,13 @@ def _fetch_and_add(typingctx: Any, counters: Any, index: Any) -> Any:
     return types.int64(counters, index), generate
 
 
-@njit(**OPTIONS)
+@kernel
 def claim(counters: Any) -> Any:
     """Take the next task; past the last one when there are none left."""
     return _fetch_and_add(counters, np.int64(0))
 
 
-@njit(**OPTIONS)
+@kernel
 def finish(counters: Any) -> None:
     """Count a task as done."""
     _fetch_and_add(counters, np.int64(1))
@@ -90,8 +90,8 @@ def run(phases: Sequence[Phase], entries: int) -> None:
 
 
 def _take_part(phases: Sequence[Phase], counters: Any) -> None:
-    for (kernel, tasks, arguments), counter in zip(phases, counters, strict=True):
-        kernel(counter, tasks, *arguments)
+    for (function, tasks, arguments), counter in zip(phases, counters, strict=True):
+        function(counter, tasks, *arguments)
         while counter[1] < tasks:  # another thread has the last tasks in hand
             time.sleep(0)
 

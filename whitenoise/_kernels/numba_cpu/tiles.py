@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from .jit import kernel
 from .lanes import LANES, add, divide, larger, larger_modulus, multiply, smaller, subtract
-from .sorting import OPTIONS
 from .threads import claim, finish, run
 
 __all__ = ["measure", "move", "move_tiles", "tile_fields"]
@@ -49,7 +48,7 @@ def _tasks(size: int) -> int:
 _SCALE, _MEAN, _REST, _NORM, _LOW, _HIGH, _LENGTH, _ROWS = range(8)
 
 
-@njit(**OPTIONS)
+@kernel
 def _total(terms: Any, space: Any, row: Any) -> None:
     """Sum the rows of `terms`, (b, LANES), in the order of `_arrays.total`; overwrites `terms`."""
     size = len(terms)
@@ -65,7 +64,7 @@ def _total(terms: Any, space: Any, row: Any) -> None:
         space[row, k] = terms[0, k]
 
 
-@njit(**OPTIONS)
+@kernel
 def _scale_to_one(source: Any, values: Any, space: Any, row: Any) -> None:
     """Divide each lane by its largest modulus, if that is not zero."""
     for k in range(LANES):
@@ -79,7 +78,7 @@ def _scale_to_one(source: Any, values: Any, space: Any, row: Any) -> None:
         divide(values, j, source, j, space, row)
 
 
-@njit(**OPTIONS)
+@kernel
 def _centre(values: Any, terms: Any, space: Any, row: Any) -> None:
     """Subtract the mean of each lane."""
     for j in range(len(values)):
@@ -91,7 +90,7 @@ def _centre(values: Any, terms: Any, space: Any, row: Any) -> None:
         subtract(values, j, values, j, space, row)
 
 
-@njit(**OPTIONS)
+@kernel
 def _split(tiles: Any, start: Any, values: Any, terms: Any, space: Any) -> None:
     """Split `LANES` tiles into mean, norm of the centred part, and, in `values`, its direction."""
     size, length = tiles.shape
@@ -133,7 +132,7 @@ def _split(tiles: Any, start: Any, values: Any, terms: Any, space: Any) -> None:
                     values[j, k] = 0
 
 
-@njit(**OPTIONS)
+@kernel
 def measure(counters: Any, tasks: Any, tiles: Any, z: Any, radius: Any, root: Any) -> None:
     """Measure groups of tiles."""
     size, length = tiles.shape
@@ -151,7 +150,7 @@ def measure(counters: Any, tasks: Any, tiles: Any, z: Any, radius: Any, root: An
         task = claim(counters)
 
 
-@njit(**OPTIONS)
+@kernel
 def move(
     counters: Any,
     tasks: Any,

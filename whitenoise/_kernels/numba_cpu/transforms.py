@@ -11,11 +11,10 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 from scipy import fft
 
+from .jit import kernel
 from .lanes import LANES, sum_and_difference
-from .sorting import OPTIONS
 from .threads import Phase, claim, finish, run, thread_count
 
 __all__ = [
@@ -67,7 +66,7 @@ def _hadamard(x: Floats, adjoint: bool) -> Floats:
     return y
 
 
-@njit(**OPTIONS)
+@kernel
 def _step(before: Any, after: Any, root: Any) -> None:
     """One step: sums of neighbours, then their differences, then an odd entry out."""
     half = len(before) // 2
@@ -78,7 +77,7 @@ def _step(before: Any, after: Any, root: Any) -> None:
         after[k] = before[k]
 
 
-@njit(**OPTIONS)
+@kernel
 def _inverse_step(before: Any, after: Any, root: Any) -> None:
     half = len(before) // 2
     for k in range(half):
@@ -88,7 +87,7 @@ def _inverse_step(before: Any, after: Any, root: Any) -> None:
         after[k] = before[k]
 
 
-@njit(**OPTIONS)
+@kernel
 def _root_like(x: Any) -> Any:
     """Return ``sqrt(1/2)`` in the dtype of `x`, so that products round as on the generic path."""
     root = np.empty(1, x.dtype)
@@ -96,7 +95,7 @@ def _root_like(x: Any) -> Any:
     return root[0]
 
 
-@njit(**OPTIONS)
+@kernel
 def steps(counters: Any, tasks: Any, source: Any, sink: Any) -> None:
     """One step on each row."""
     root = _root_like(source)
@@ -107,7 +106,7 @@ def steps(counters: Any, tasks: Any, source: Any, sink: Any) -> None:
         row = claim(counters)
 
 
-@njit(**OPTIONS)
+@kernel
 def inverse_steps(counters: Any, tasks: Any, source: Any, sink: Any) -> None:
     root = _root_like(source)
     row = claim(counters)
@@ -117,7 +116,7 @@ def inverse_steps(counters: Any, tasks: Any, source: Any, sink: Any) -> None:
         row = claim(counters)
 
 
-@njit(**OPTIONS)
+@kernel
 def blocks(counters: Any, tasks: Any, source: Any, sink: Any) -> None:
     """All steps on each row, whose length is a power of two."""
     length = source.shape[1]
@@ -137,7 +136,7 @@ def blocks(counters: Any, tasks: Any, source: Any, sink: Any) -> None:
         row = claim(counters)
 
 
-@njit(**OPTIONS)
+@kernel
 def inverse_blocks(counters: Any, tasks: Any, source: Any, sink: Any) -> None:
     length = source.shape[1]
     root = _root_like(source)
@@ -156,7 +155,7 @@ def inverse_blocks(counters: Any, tasks: Any, source: Any, sink: Any) -> None:
         row = claim(counters)
 
 
-@njit(**OPTIONS)
+@kernel
 def series(counters: Any, tasks: Any, flat: Any, length: Any, stride: Any, adjoint: Any) -> None:
     """All levels of series of `length` entries at a `stride`, in place, `LANES` side by side."""
     values = np.empty((length, LANES), flat.dtype)
