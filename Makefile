@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 TORCH ?= torch==2.13.0
 SOURCES := $(shell find whitenoise ntrk -name '*.py')
 
-.PHONY: demo test test-slow lint types bench bench-power bench-levels bench-sources docs clean
+.PHONY: demo test test-slow lint types bench bench-quick bench-power bench-levels bench-sources docs clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -44,12 +44,14 @@ lint: $(VENV)/for-test
 types: $(VENV)/for-test
 	$(BIN)/mypy
 
-bench: $(VENV)/for-demo $(VENV)/installed
+bench: $(VENV)/for-test $(VENV)/installed
 	$(BIN)/python -m benchmarks.optimality
 	$(BIN)/python -m benchmarks.coverage
 	$(BIN)/python -m benchmarks.presets
-	$(BIN)/python -m benchmarks.operators
 	$(BIN)/python -m benchmarks.speed
+
+bench-quick: $(VENV)/for-test $(VENV)/installed
+	$(BIN)/python -m benchmarks.speed --quick
 
 bench-power: $(VENV)/for-demo $(VENV)/installed
 	$(BIN)/python -m benchmarks.power --out docs/_tables

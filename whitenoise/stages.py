@@ -12,7 +12,7 @@ import numpy as np
 from ._namespace import Array, Namespace
 from ._random import RandomSource
 from .isometries import Identity, Isometry
-from .isometries.base import pulled_back
+from .isometries.base import pulled_back, same_vectors
 from .nearest import nearest
 from .sets import ConfidenceSet, report
 
@@ -109,10 +109,17 @@ def sweep(stages: Sequence[Stage], vectors: Array, xp: Namespace, source: Random
     Neighbouring stages with the same isometry share one transform.
     """
     for isometry, group in groupby(stages, key=lambda stage: stage.isometry):
-        seen = y = isometry.apply(vectors, xp)
+        y = isometry.apply(vectors, xp)
+        kept = xp.ones((*y.shape[:-1], 1), dtype=xp.bool, device=y.device)
         for stage in group:
-            y = stage.project(y, xp, source)
-        vectors = pulled_back(vectors, seen, y, isometry, xp)
+            # Compared stage by stage, so that no more than one image is held at a time.
+            before, y = y, stage.project(y, xp, source)
+            kept = kept & same_vectors(before, y, xp)
+            del before
+        if isinstance(isometry, Identity):
+            vectors = y
+        else:
+            vectors = pulled_back(vectors, kept, y, isometry, xp)
     return vectors
 
 

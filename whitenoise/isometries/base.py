@@ -17,6 +17,7 @@ __all__ = [
     "Isometry",
     "pullback",
     "pulled_back",
+    "same_vectors",
 ]
 
 
@@ -183,15 +184,18 @@ def pullback(projection: Callable[..., Any], isometry: Isometry) -> Callable[...
         seen = isometry.apply(vectors.data, xp)
         found = projection(seen, axis=-1, return_certificate=return_certificate, **options)
         y, *certificate = found if return_certificate else (found,)
-        restored = vectors.restore(pulled_back(vectors.data, seen, y, isometry, xp))
+        kept = same_vectors(seen, y, xp)
+        restored = vectors.restore(pulled_back(vectors.data, kept, y, isometry, xp))
         return (restored, *certificate) if return_certificate else restored
 
     return projected
 
 
-def pulled_back(data: Array, seen: Array, y: Array, isometry: Isometry, xp: Namespace) -> Array:
-    """Map `y`, the image of ``seen = Q data``, back; vectors it left alone keep every bit."""
-    if isinstance(isometry, Identity):
-        return y
-    kept = xp.all(y == seen, axis=-1, keepdims=True)
+def pulled_back(data: Array, kept: Array, y: Array, isometry: Isometry, xp: Namespace) -> Array:
+    """Map `y`, made from the image of `data`, back; vectors that are `kept` keep every bit."""
     return xp.where(kept, data, isometry.apply_adjoint(y, xp))
+
+
+def same_vectors(a: Array, b: Array, xp: Namespace) -> Array:
+    """Which vectors are equal in every entry, shape (..., 1)."""
+    return xp.all(a == b, axis=-1, keepdims=True)

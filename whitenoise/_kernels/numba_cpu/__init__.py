@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..._arrays import centred_direction
-from ..._namespace import Array, array_namespace, from_host, on_host
+from ..._namespace import Array, array_namespace, dtype_name, from_host, on_host
 from ..._random import Stream
 from . import compiling, tiles, transforms
 from .doubly_sorted import nearest_doubly_sorted
@@ -26,12 +26,16 @@ __all__ = [
 
 def is_ready(operation: str, x: Array) -> bool:
     """Whether the kernel is compiled; transforms of SciPy need not be."""
-    return operation in ("cosine", "real_fourier") or compiling.is_ready(on_host(x).dtype)
+    return operation in ("cosine", "real_fourier") or compiling.is_ready(_working_dtype(x))
 
 
 def compile_kernels(x: Array) -> None:
     """See `whitenoise._kernels`."""
-    compiling.is_ready(on_host(x).dtype, patience=None)
+    compiling.is_ready(_working_dtype(x), patience=None)
+
+
+def _working_dtype(x: Array) -> np.dtype[Any]:
+    return np.dtype("float64" if dtype_name(x) == "float64" else "float32")
 
 
 def two_level(

@@ -78,7 +78,8 @@ def make_work(rows: Floats, point: Floats, lower: Floats, upper: Floats) -> Work
         point=point,
         ranked=ranked,
         ranked_bits=ranked.view(unsigned),
-        place=np.empty(transposed, np.uint32),
+        # In two bytes, but for chunks so long that the kernels are compiled for them then.
+        place=np.empty(transposed, np.uint16 if n_columns <= 2**16 else np.uint32),
         rank=np.zeros(transposed, np.uint32),
         tied_rows=np.empty((size, padded), np.uint8),
         tied_columns=np.empty((size, n_columns), np.uint8),
