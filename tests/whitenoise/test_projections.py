@@ -195,8 +195,9 @@ def test_batch_equals_loop(target):
     for index in np.ndindex(3, 2):
         alone, own = project(x[index], return_certificate=True)
         np.testing.assert_array_equal(y[index], alone)
-        assert certificate.distance[index] == own.distance
-        assert certificate.lower_bound[index] == own.lower_bound
+        # The search for exchanges sums in another order, if any vector of the batch needs it.
+        assert certificate.distance[index] == pytest.approx(own.distance, rel=1e-14)
+        assert certificate.lower_bound[index] == pytest.approx(own.lower_bound, rel=1e-14)
         assert certificate.feasible[index] == own.feasible
 
 
