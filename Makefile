@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # brings the CUDA libraries; without a GPU, TORCH="torch==2.13.0 --index-url
 # https://download.pytorch.org/whl/cpu" saves gigabytes.
 TORCH ?= torch==2.13.0
-SOURCES := $(shell find whitenoise ntrk -name '*.py')
+SOURCES := $(shell find whitenoise ntrk -name '*.py' -o -name '*.cu')
 
 .PHONY: demo test test-slow lint types bench bench-quick bench-power bench-levels bench-sources docs clean
 

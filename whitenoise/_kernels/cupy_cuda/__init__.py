@@ -15,9 +15,16 @@ from typing import Any
 import numpy as np
 
 from ..._namespace import Array
-from .launch import Launcher, Sizes, source
+from .launch import MODULES, Launcher, Sizes, source
 
-__all__ = ["butterfly", "move_tiles", "real_fourier", "tile_fields", "two_level"]
+__all__ = [
+    "butterfly",
+    "compile_kernels",
+    "move_tiles",
+    "real_fourier",
+    "tile_fields",
+    "two_level",
+]
 
 
 class _CuPy:
@@ -63,3 +70,10 @@ tile_fields = _beside(_launcher.tile_fields)
 move_tiles = _beside(_launcher.move_tiles)
 butterfly = _beside(_launcher.butterfly)
 real_fourier = _beside(_launcher.real_fourier)
+
+
+@_beside
+def compile_kernels(x: Array) -> None:
+    """Compile the kernels for arrays like `x`; CuPy keeps the outcome on disk."""
+    for module in MODULES:
+        _compiled(module, "float64" if x.dtype == np.float64 else "float32").compile()

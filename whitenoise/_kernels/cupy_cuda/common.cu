@@ -1,6 +1,7 @@
 // What all kernels share: types, random keys, sums in a fixed order, lengths of vectors.
 //
-// The compiler is given REAL_BITS (32 or 64), THREADS (a block, a power of two) and TILE.
+// The compiler is given `Sizes` of launch.py and the constants of two_level.py: REAL_BITS, THREADS,
+// TILE, HELD_BITS, MAX_PASSES, GOLDEN.
 
 #if REAL_BITS == 32
 typedef float Real;

@@ -18,21 +18,23 @@ import numpy as np
 from ..._namespace import Array, array_namespace
 from ..._random import Stream
 from ...isometries.butterfly import Butterfly
+from ...two_level import GOLDEN, MAX_PASSES
 from .. import generic_path
 
-__all__ = ["Device", "Launcher", "Sizes", "source"]
+__all__ = ["MODULES", "Device", "Launcher", "Sizes", "source"]
 
-_MODULES = {
+MODULES = {
     "two_level": ("common", "sort", "two_level", "repair"),
     "tiles": ("common", "tiles"),
     "linear": ("common", "linear"),
 }
+"""Files, without their suffix, that make up each module."""
 
 
 def source(module: str) -> str:
-    """Text of a module, ``"two_level"``, ``"tiles"`` or ``"linear"``: of its files, in order."""
+    """Text of one of `MODULES`."""
     files = resources.files(__package__ or "")
-    return "\n".join((files / f"{name}.cu").read_text("utf-8") for name in _MODULES[module])
+    return "\n".join((files / f"{name}.cu").read_text("utf-8") for name in MODULES[module])
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,8 @@ class Sizes:
     """What kernels for a dtype are compiled for.
 
     The defaults keep each block within the 48 KB of shared memory that every device grants. Longer
-    segments are sorted in tiles and merged: then more blocks work, and on few columns a device has
-    more room for blocks than there are blocks.
+    segments are sorted in tiles and merged, so that few long columns occupy many blocks. The sizes
+    were chosen without a device to measure on.
     """
 
     bits: int
@@ -61,20 +63,23 @@ class Sizes:
 
     @property
     def definitions(self) -> tuple[str, ...]:
-        """The same as options of a compiler."""
+        """The same as options of a compiler, with the constants of the search for ranks."""
         return (
             f"-DREAL_BITS={self.bits}",
             f"-DTHREADS={self.threads}",
             f"-DTILE={self.tile}",
             f"-DHELD_BITS={self.held_bits}",
+            f"-DMAX_PASSES={MAX_PASSES}",
+            f"-DGOLDEN={GOLDEN}",
         )
 
 
 class Device(Protocol):
     """Allocates arrays and launches kernels, in order."""
 
-    xp: Any
-    """A namespace with ``empty``, ``ascontiguousarray`` and ``fft``."""
+    @property
+    def xp(self) -> Any:
+        """A namespace with ``empty``, ``ascontiguousarray``, ``concatenate`` and ``fft``."""
 
     def sizes(self, dtype: Any) -> Sizes:
         """Sizes that the kernels for a dtype are compiled for."""
@@ -157,10 +162,10 @@ class Launcher:
         order, rank = (self._empty((size,), np.uint32) for _ in range(2))
         stuck_row = self._empty((batch * rows,), np.uint32)
         partial = self._empty((7 * batch * _units(rows, width, tile),), np.float64)
-        return dict(
-            columns=columns, other=other, spare=spare, repair=spare,
-            order=order, rank=rank, stuck_row=stuck_row, partial=partial,
-        )  # fmt: skip
+        return {
+            "columns": columns, "other": other, "spare": spare, "repair": spare,
+            "order": order, "rank": rank, "stuck_row": stuck_row, "partial": partial,
+        }  # fmt: skip
 
     def tile_fields(self, vectors: Array, tile_size: int) -> tuple[Array, Array]:
         """Statistics of tiles, see `whitenoise._kernels`. One launch."""
@@ -273,14 +278,11 @@ class Launcher:
     def _contiguous(self, x: Array) -> Array:
         return self.device.xp.ascontiguousarray(x)
 
-    def _seed(self, stream: Stream) -> tuple[int, int, int, int]:
-        """Fields of `Seed` in common.cu: addresses of words on the device, or the words."""
+    def _seed(self, stream: Stream) -> Iterator[int]:
+        """Fields of `Seed` in common.cu: addresses of words on the device, then known words."""
         words = (stream.first, stream.second)
-        known = [isinstance(word, int) for word in words]
-        return (
-            *(0 if k else self.device.address(word) for k, word in zip(known, words, strict=True)),
-            *(word if k else 0 for k, word in zip(known, words, strict=True)),
-        )
+        yield from (0 if isinstance(w, int) else self.device.address(w) for w in words)
+        yield from (w if isinstance(w, int) else 0 for w in words)
 
     def _structure(self, *fields: int) -> np.ndarray[Any, Any]:
         """A structure of 64-bit fields, to be passed by value."""
@@ -300,7 +302,8 @@ def _sorting_blocks(count: int, length: int, tile: int) -> int:
     """Tiles that segments of a length take; short ones share them, padded to powers of two."""
     if length > tile:
         return count * -(-length // tile)
-    return -(-count // (tile // 2 ** (length - 1).bit_length()))
+    padded = 1 << (length - 1).bit_length()
+    return -(-count // (tile // padded))
 
 
 def _units(rows: int, width: int, tile: int) -> int:

@@ -1,9 +1,5 @@
 // Linear maps: butterflies of power-of-two lengths, and the packing of real Fourier transforms.
 
-#ifndef HELD_BITS
-#define HELD_BITS (REAL_BITS == 32 ? 13 : 12)
-#endif
-
 __device__ inline Index rotated(Index i, Index levels, Index by) {
     Index mask = (Index(1) << levels) - 1, low = i & mask;
     return (i & ~mask) | (low >> by) | ((low << (levels - by)) & mask);

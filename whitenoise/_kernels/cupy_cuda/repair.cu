@@ -3,9 +3,6 @@
 // It is rarely needed, so one block does all of it for its matrix, in the launch that also sums the
 // distances; it leaves at once if no row is stuck.
 
-const int MAX_PASSES = 64;
-const double GOLDEN = 0.6180339887498949;
-
 __device__ void rank_columns_of(const Matrices& m, Entry* tile, Word matrix) {
     auto load = [&](Word column, Word row) {
         return Entry{order_key(m.repair[Index(column) * m.rows + row].clipped), row};
