@@ -16,6 +16,7 @@ from ._namespace import (
     array_namespace,
     dtype_name,
     refuse_capture,
+    square_root,
     stop_gradient,
 )
 
@@ -170,7 +171,7 @@ def _scaled_norm(x: Array, xp: Namespace) -> tuple[Array, Array]:
     scale = stop_gradient(xp.max(xp.abs(x), axis=-1, keepdims=True))
     scale = xp.where((scale > 0) & (scale < float("inf")), scale, xp.ones_like(scale))
     scaled = x / scale
-    return scale, xp.sqrt(total(scaled * scaled, xp))
+    return scale, square_root(total(scaled * scaled, xp), xp)
 
 
 def total(x: Array, xp: Namespace) -> Array:

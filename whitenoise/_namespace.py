@@ -30,6 +30,7 @@ __all__ = [
     "on_host",
     "refuse_capture",
     "seed_words",
+    "square_root",
     "stop_gradient",
     "to_numpy",
     "tracks_gradient",
@@ -131,6 +132,13 @@ def refuse_capture(x: Array, argument: str, instead: str) -> None:
         )
 
 
+def square_root(x: Array, xp: Namespace) -> Array:
+    """Square root, correctly rounded: Torch's on the CPU can be off in the last place."""
+    if device_kind(x) == ("torch", "cpu") and not tracks_gradient(x):
+        return from_host(np.sqrt(on_host(x)), x)
+    return xp.sqrt(x)
+
+
 def normal_score_of_modulus(x: Array) -> Array:
     """Map float64 N(0, 1) values to ``Phi^{-1}(2 Phi(|x|) - 1)``, N(0, 1) again, in -8..38."""
     backend = backend_name(x)
@@ -181,7 +189,7 @@ def uncompiled(function: Function) -> Function:
 
 def on_host(x: Array) -> np.ndarray[Any, Any]:
     """Return an array that is in the host's memory as a NumPy array on the same memory."""
-    return np.asarray(x.detach().numpy() if backend_name(x) == "torch" else x)
+    return np.asarray(x.detach().resolve_neg().numpy() if backend_name(x) == "torch" else x)
 
 
 def from_host(x: np.ndarray[Any, Any], like: Array) -> Array:

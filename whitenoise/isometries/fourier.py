@@ -58,6 +58,7 @@ class RealFourier(Isometry):
         return xp.concat(parts, axis=-1)
 
     def apply_adjoint(self, y: Array, xp: Namespace) -> Array:
+        y = y + 0.0  # -0 becomes 0: complex arithmetic keeps its sign here and loses it there
         fast = find("real_fourier", y)
         if fast:
             return fast(y, adjoint=True)

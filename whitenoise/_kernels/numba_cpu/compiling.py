@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cache
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -38,16 +39,18 @@ def is_ready(dtype: np.dtype[Any], *, patience: float | None = 0.0) -> bool:
     return True
 
 
+_starting = Lock()
 _tasks: dict[tuple[int, str], Future[None]] = {}
 
 
 def _compiling(process: int, dtype: str) -> tuple[Future[None], bool]:
     """Return the task that compiles, and whether it starts with this call."""
     key = process, dtype
-    first = key not in _tasks
-    if first:
-        _tasks[key] = _compiler(process).submit(_compile, dtype)
-    return _tasks[key], first
+    with _starting:
+        first = key not in _tasks
+        if first:
+            _tasks[key] = _compiler(process).submit(_compile, dtype)
+        return _tasks[key], first
 
 
 @cache

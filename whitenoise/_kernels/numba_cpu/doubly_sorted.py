@@ -135,7 +135,7 @@ def _repair(group: Work, v: int) -> None:
             weight = attempt * GOLDEN % 1 if attempt >= 2 else 0.0
             phases.append((reclip_rows, tiles, (work, values, weight)))
         else:
-            values = _row_means(work.ranked[0])
+            values = _row_means(work.ranked[0, :, : work.rows.shape[1]])
         bits = values.view(work.row_bits.dtype)
         phases.append((rerank_columns, n_columns, (work, natural, bits, _top(work))))
         phases.append((move_rows, tiles, (work, True)))

@@ -144,6 +144,8 @@ def break_row_ties(counters: Any, tasks: Any, work: Any, base: Any, keys: Any) -
                 order_ties(values, order, offset, keys, words, spare, counts)
                 for j in range(n_columns):
                     work.place[v, j, m] = order[j]
+                    # Equal values need not be the same: zeros have signs.
+                    work.ranked[v, j, m] = work.rows[v, m, order[j]]
         finish(counters)
         task = claim(counters)
 

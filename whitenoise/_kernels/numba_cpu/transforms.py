@@ -185,17 +185,21 @@ def real_fourier(x: Floats, adjoint: bool) -> Floats:
     size = x.shape[1]
     pairs = (size - 1) // 2
     edge = size - 2 * pairs  # X_0 and, if n is even, X_{n/2} are real
+    # SciPy's own orthonormal scale is rounded otherwise than NumPy's.
+    scale = np.reciprocal(np.sqrt(size, dtype=x.dtype))
     if adjoint:
         spectrum = np.zeros((len(x), size // 2 + 1), f"c{2 * x.itemsize}")
-        spectrum[:, 0] = x[:, 0]
-        spectrum[:, pairs + 1 :] = x[:, 1:edge]
+        spectrum.real[:, 0] = x[:, 0]
+        spectrum.real[:, pairs + 1 :] = x[:, 1:edge]
         np.multiply(
             x[:, edge : edge + pairs], 1 / math.sqrt(2), out=spectrum.real[:, 1 : pairs + 1]
         )
         np.multiply(x[:, edge + pairs :], 1 / math.sqrt(2), out=spectrum.imag[:, 1 : pairs + 1])
-        y: Floats = fft.irfft(spectrum, size, norm="ortho", workers=thread_count())
+        y: Floats = fft.irfft(spectrum, size, norm="forward", workers=thread_count())
+        y *= scale
         return y
-    spectrum = fft.rfft(x, norm="ortho", workers=thread_count())
+    spectrum = fft.rfft(x, workers=thread_count())
+    spectrum.view(x.dtype)[...] *= scale
     packed = np.empty_like(x)
     packed[:, 0] = spectrum.real[:, 0]
     packed[:, 1:edge] = spectrum.real[:, pairs + 1 :]

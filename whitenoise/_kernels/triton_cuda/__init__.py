@@ -18,10 +18,9 @@ data, so that all of it can be captured in a CUDA graph (after one run that comp
 Vectors that are not contiguous are copied first.
 
 Results have the same bits for the same input: no sum depends on the order in which programs run.
-Points, tiles and butterflies have those of the generic path, with two exceptions. Random directions
-of constant tiles differ by the rounding of logarithm and cosine. Where 64 passes have not found
-ranks and rows are ranked by their means, these are not rounded as there, which shows if two are
-nearly equal. Fourier coefficients differ by a few roundings of the largest.
+Points, tiles and butterflies have those of the generic path, but for the random directions of
+constant tiles, which differ by the rounding of logarithm and cosine. Fourier coefficients differ by
+a few roundings of the largest.
 
 Two-level projections of float64, or with chunks of more than 4096, run the generic code, which does
 wait for the device.

@@ -62,7 +62,7 @@ def _move_into_bounds(a, row, attempt, ROWS: tl.constexpr, WIDTH: tl.constexpr):
     low, high = assigned_bounds(a, a.rank, row, ROWS, WIDTH)
     value = tl.load(a.row_sorted + at, mask=inside, other=float("inf"))
     value = tl.sort(tl.minimum(tl.maximum(value, low), high), dim=1)
-    if attempt >= 2:
+    if attempt >= 3:
         turns = attempt.to(tl.float64) * _GOLDEN
         weight = turns - tl.floor(turns)
         middle = tl.sort(tl.where(inside, (low + high) * 0.5, float("inf")), dim=1)
@@ -71,10 +71,20 @@ def _move_into_bounds(a, row, attempt, ROWS: tl.constexpr, WIDTH: tl.constexpr):
         stuck = tl.max((low > high).to(tl.int32), axis=1, keep_dims=True)
         value = tl.where(stuck != 0, pulled, value)
     if attempt == _LAST_RESORT:
-        entries = tl.load(a.x + rows * a.n_columns + columns, mask=inside, other=0.0)
-        mean = tl.sum(entries.to(tl.float64), axis=1, keep_dims=True) / a.n_columns
-        value = tl.zeros_like(value) + mean.to(tl.float32)
+        value = tl.zeros_like(value) + _mean_of_rows(a, rows)
     tl.store(a.row_sorted + at, value, mask=inside)
+
+
+@triton.jit
+def _mean_of_rows(a, rows):
+    """Means of the sorted entries, summed one after the other: the rounding of the generic path."""
+    mean = tl.zeros_like(rows).to(tl.float32)
+    size = mean + a.n_columns
+    for column in range(a.n_columns):
+        source = tl.load(a.order + column * a.n_rows + rows, mask=rows < a.n_rows, other=0)
+        entry = tl.load(a.x + rows * a.n_columns + source, mask=rows < a.n_rows, other=0.0)
+        mean += tl.div_rn(entry, size)
+    return mean
 
 
 @triton.jit

@@ -120,7 +120,7 @@ def _launches(a: Matrix, row_ties: Words, column_ties: Words) -> Norms:
     launch(
         _settle,
         (len(a.x),),
-        rows * width,
+        4 * _BLOCK,  # more threads than the block needs: one program may repair the whole matrix
         *(a, distance, bound, moved, least, n_blocks),
         ROWS=rows,
         WIDTH=width,
@@ -261,18 +261,18 @@ def _settle(
     """Add up the squares of one matrix, and repair it if some row has no point."""
     number = tl.program_id(0)
     a = one_matrix(batch, number)
-    total = _sum(moved + number.to(tl.int64) * n_parts, n_parts)
+    total = _sum(moved + number.to(tl.int64) * n_parts, n_parts, CHUNK)
     if total == float("inf"):
         total = repaired(a, ROWS, WIDTH, CHUNK)
-    smallest = _sum(least + number.to(tl.int64) * n_parts, n_parts)
+    smallest = _sum(least + number.to(tl.int64) * n_parts, n_parts, CHUNK)
     _store_norms(distance + number, bound + number, total, smallest)
 
 
 @triton.jit
-def _sum(parts, length):
-    total = tl.zeros((1024,), tl.float64)
-    for start in range(0, length, 1024):
-        at = start + tl.arange(0, 1024)
+def _sum(parts, length, BLOCK: tl.constexpr):
+    total = tl.zeros((BLOCK,), tl.float64)
+    for start in range(0, length, BLOCK):
+        at = start + tl.arange(0, BLOCK)
         total += tl.load(parts + at, mask=at < length, other=0.0)
     return tl.sum(total)
 
