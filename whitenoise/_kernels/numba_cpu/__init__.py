@@ -126,4 +126,5 @@ def _restored(rows: np.ndarray[Any, Any], like: Array) -> Array:
 
 def _contiguous(x: Array) -> np.ndarray[Any, Any]:
     """Return `x` as a plain writable array in row-major order: one kind for the compiler."""
-    return np.require(on_host(x), requirements=["C", "A", "W"])
+    host = on_host(x)
+    return host if host.flags.carray else np.array(host, order="C")

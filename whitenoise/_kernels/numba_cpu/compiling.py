@@ -32,7 +32,8 @@ def is_ready(dtype: np.dtype[Any], *, patience: float | None = 0.0) -> bool:
     Every call waits for `patience` seconds, or without end if that is None.
     """
     compiling, first = _compiling(os.getpid(), dtype.name)
-    wait([compiling], _PATIENCE if first and patience is not None else patience)
+    if not compiling.done():
+        wait([compiling], _PATIENCE if first and patience is not None else patience)
     if not compiling.done():
         return False
     compiling.result()  # raises what went wrong

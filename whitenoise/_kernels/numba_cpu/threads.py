@@ -53,19 +53,25 @@ def finish(counters: Any) -> None:
 
 def thread_count() -> int:
     """Threads to use: NUMBA_NUM_THREADS, else OMP_NUM_THREADS, else the processors allowed."""
-    for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS"):
-        value = os.environ.get(name, "").partition(",")[0]
-        if value:
-            try:
-                count = int(value)
-            except ValueError:
-                count = 0
-            if count < 1:
-                raise ValueError(f"{name} must be a number of at least 1, got {value!r}")
-            return count
+    get = os.environ.get
+    stated = _stated(get("NUMBA_NUM_THREADS", ""), get("OMP_NUM_THREADS", ""))
+    if stated:
+        return stated
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+@cache
+def _stated(numba: str, omp: str) -> int:
+    """Return the number of threads that the environment asks for, 0 if none."""
+    for name, value in (("NUMBA_NUM_THREADS", numba), ("OMP_NUM_THREADS", omp)):
+        first = value.partition(",")[0].strip()
+        if first:
+            if not first.isdecimal() or int(first) < 1:
+                raise ValueError(f"{name} must be a number of at least 1, got {value!r}")
+            return int(first)
+    return 0
 
 
 def run(phases: Sequence[Phase], entries: int) -> None:

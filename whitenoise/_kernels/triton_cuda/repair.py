@@ -62,7 +62,7 @@ def _move_into_bounds(a, row, attempt, ROWS: tl.constexpr, WIDTH: tl.constexpr):
     low, high = assigned_bounds(a, a.rank, row, ROWS, WIDTH)
     value = tl.load(a.row_sorted + at, mask=inside, other=float("inf"))
     value = tl.sort(tl.minimum(tl.maximum(value, low), high), dim=1)
-    if attempt >= 3:
+    if attempt >= 2:
         turns = attempt.to(tl.float64) * _GOLDEN
         weight = turns - tl.floor(turns)
         middle = tl.sort(tl.where(inside, (low + high) * 0.5, float("inf")), dim=1)
