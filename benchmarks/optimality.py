@@ -20,7 +20,7 @@ from unittest import mock
 import numpy as np
 from tqdm import tqdm
 
-from whitenoise import project_2os, two_level
+from whitenoise import generic_path, project_2os, two_level
 from whitenoise.order_statistics import two_level_interval
 
 SMALL = ((3, 2), (4, 2), (2, 3), (3, 3), (2, 4))
@@ -167,7 +167,8 @@ def large_table(seed):
             y, passes = repeated_passes(x[None], lower, upper)
             reached = bool(is_inside(y, lower, upper)[0])
             repeated = distance(x, y[0]) / bound
-            with mock.patch.object(two_level, "_assign", wraps=two_level._assign) as assign:
+            counted = mock.patch.object(two_level, "_assign", wraps=two_level._assign)
+            with generic_path(), counted as assign:
                 plain = distance(x, ours(x, level, 0)) / bound
             searched = distance(x, ours(x, level, 10)) / bound
             lines.append(

@@ -299,6 +299,15 @@ def test_batches_of_any_shape_and_one_row(run, shape):
     np.testing.assert_array_equal(bits(found[0]), bits(expected[0]))
 
 
+def test_infinite_values_are_clipped(run):
+    """The mean of a huge tile overflows when it is scaled."""
+    x = vectors(20)
+    x[0, :3], x[1, 4] = np.inf, -np.inf
+    found, expected, _, _ = run(two_level, x, 4, 0.9, ONE)
+    np.testing.assert_array_equal(bits(found[0]), bits(expected[0]))
+    np.testing.assert_array_equal(np.isinf(found[1]), np.isinf(expected[1]))
+
+
 @pytest.mark.parametrize("limits", [ONE, SORT], ids=["one", "sort"])
 def test_ties_follow_a_seed_on_the_device(run, limits):
     found, expected, _, log = run(two_level, vectors(20), 4, 0.9, limits, words_on_device=True)

@@ -116,7 +116,7 @@ def rank_columns(a, column, ties, COLUMNS: tl.constexpr, HEIGHT: tl.constexpr):
 def clip_rows(a, rank, row, ROWS: tl.constexpr, WIDTH: tl.constexpr):
     """Store the nearest `point` with the given ranks; return its distance and its bound, squared.
 
-    The distance is infinite if there is none, since a row has low > high.
+    The distance is NaN if there is none, since a row has low > high.
     """
     rows, columns, inside = block_of_rows(a, row, ROWS, WIDTH)
     column = tl.load(a.order + columns * a.n_rows + rows, mask=inside, other=0)
@@ -127,7 +127,7 @@ def clip_rows(a, rank, row, ROWS: tl.constexpr, WIDTH: tl.constexpr):
     low, high = running(low, high)
     near = tl.minimum(tl.maximum(value, low), high)
     tl.store(a.point + entry, near, mask=inside)
-    moved = tl.where(low > high, float("inf"), value - near)
+    moved = tl.where(low > high, float("nan"), value - near)
     return _sum_of_squares(tl.where(inside, moved, 0.0)), _sum_of_squares(least)
 
 

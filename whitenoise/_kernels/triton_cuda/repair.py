@@ -35,8 +35,8 @@ def repaired(a, ROWS: tl.constexpr, WIDTH: tl.constexpr, CHUNK: tl.constexpr):
         tl.store(a.row_sorted + at, tl.load(a.x + entry, mask=inside), mask=inside)
     tl.debug_barrier()
     attempt = 0
-    moved = tl.full((), float("inf"), tl.float64)
-    while (moved == float("inf")) & (attempt <= _LAST_RESORT):
+    moved = tl.full((), float("nan"), tl.float64)
+    while (moved != moved) & (attempt <= _LAST_RESORT):
         for row in range(0, a.n_rows, ROWS):
             _move_into_bounds(a, row, attempt, ROWS, WIDTH)
         tl.debug_barrier()

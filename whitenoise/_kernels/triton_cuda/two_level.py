@@ -183,7 +183,7 @@ def _small_matrix(
     rank_columns(a, 0, _column_ties(a, number, column_first, column_second), WIDTH, HEIGHT)
     tl.debug_barrier()
     moved, least = clip_rows(a, a.natural, 0, HEIGHT, WIDTH)
-    if moved == float("inf"):
+    if moved != moved:  # NaN
         moved = repaired(a, HEIGHT, WIDTH, CHUNK)
     _store_norms(distance + number, bound + number, moved, least)
 
@@ -262,7 +262,7 @@ def _settle(
     number = tl.program_id(0)
     a = one_matrix(batch, number)
     total = _sum(moved + number.to(tl.int64) * n_parts, n_parts, CHUNK)
-    if total == float("inf"):
+    if total != total:  # NaN
         total = repaired(a, ROWS, WIDTH, CHUNK)
     smallest = _sum(least + number.to(tl.int64) * n_parts, n_parts, CHUNK)
     _store_norms(distance + number, bound + number, total, smallest)
