@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -11,6 +14,7 @@ from tqdm import tqdm
 import whitenoise as wn
 from whitenoise.verify.run import battery
 
+from .record import ROOT
 from .tables import grid
 
 SHAPES = ((256,), (4, 32, 32), (65536,), (16, 64, 64), (16, 128, 128), (4194304,))
@@ -27,7 +31,7 @@ def best(function, repeats=7):
 
 
 def table(shapes=SHAPES) -> list[str]:
-    """Markdown table of processor times; set OMP_NUM_THREADS=1 for one core."""
+    """Markdown table of processor times, which add up over threads: see `on_one_core`."""
     rng = np.random.default_rng(0)
     body = []
     for shape in tqdm(shapes, desc="verification"):
@@ -41,3 +45,17 @@ def table(shapes=SHAPES) -> list[str]:
             body.append(["x".join(map(str, shape)), dtype, *times, f"{again / kolmogorov:.1f}"])
     head = ["shape", "dtype", "first array of the shape", "every other", "KS test", "ratio"]
     return grid(head, body, left=2)
+
+
+def on_one_core(shapes=SHAPES) -> list[str]:
+    """Return the table for the first shapes as a process makes it that has one thread."""
+    command = [sys.executable, "-m", "benchmarks.speed.verification", str(len(shapes))]
+    one = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(
+        command, env=os.environ | one, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
+    )
+    return done.stdout.splitlines()
+
+
+if __name__ == "__main__":
+    print("\n".join(table(SHAPES[: int(sys.argv[1])])))
