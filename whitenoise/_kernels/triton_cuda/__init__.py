@@ -22,15 +22,25 @@ Points, tiles and butterflies have those of the generic path, but for the random
 constant tiles, which differ by the rounding of logarithm and cosine. Fourier coefficients differ by
 a few roundings of the largest.
 
-Two-level projections of float64, or with chunks of more than 4096, run the generic code, which does
+Triton before 3.6 divides without denormal numbers, and is not used. Two-level projections of float64, or with chunks of more than 4096, run the generic code, which does
 wait for the device.
 """
 
 from __future__ import annotations
+
+import torch
+import triton
 
 from .butterfly import butterfly
 from .fourier import real_fourier
 from .tiles import move_tiles, tile_fields
 from .two_level import two_level
 
-__all__ = ["butterfly", "move_tiles", "real_fourier", "tile_fields", "two_level"]
+__all__ = ["butterfly", "is_ready", "move_tiles", "real_fourier", "tile_fields", "two_level"]
+
+_SERVES = tuple(int(part) for part in triton.__version__.split(".")[:2]) >= (3, 6)
+
+
+def is_ready(operation: str, x: torch.Tensor) -> bool:
+    """Whether this version of Triton serves."""
+    return _SERVES

@@ -21,7 +21,8 @@ from .launch import block, launch
 
 __all__ = ["move_tiles", "tile_fields"]
 
-_LONGEST = 8192  # entries of a tile in registers
+_HALVINGS = tl.constexpr(13)
+_LONGEST = 2**_HALVINGS.value  # entries of a tile in registers
 _BLOCK = 1024  # entries that a program holds, if one tile has no more
 
 Fields = tuple[torch.Tensor, torch.Tensor]
@@ -178,13 +179,10 @@ def _largest(value):
 @triton.jit
 def _total(value, TILES: tl.constexpr, SIZE: tl.constexpr):
     """Sum of each tile: the second half is added to the first, again and again."""
-    half: tl.constexpr = SIZE // 2
-    if SIZE == 1:
-        result = value
-    else:
-        folded = tl.sum(tl.reshape(value, (TILES, 2, half)), axis=1)
-        result = _total(folded, TILES, half)
-    return result
+    for level in tl.static_range(1, _HALVINGS + 1):
+        if SIZE >> level > 0:
+            value = tl.sum(tl.reshape(value, (TILES, 2, SIZE >> level)), axis=1)
+    return value
 
 
 @triton.jit
