@@ -202,12 +202,12 @@ def seed_words(rng: Any, like: Array) -> tuple[Any, Any]:
 
     Python integers, or 0-d int64 arrays if `rng` is a generator on the device of `like`.
     """
-    if rng is None:
-        return tuple(np.random.SeedSequence().generate_state(2).tolist())
     if isinstance(rng, (int, np.integer)) and not isinstance(rng, bool):
         if rng < 0:
             raise ValueError(f"rng must be a seed of at least 0, got {rng}")
-        return tuple(np.random.SeedSequence(int(rng)).generate_state(2).tolist())
+        rng = np.random.default_rng(int(rng))
+    elif rng is None:
+        rng = np.random.default_rng()
     if isinstance(rng, np.random.Generator):
         return tuple(rng.integers(2**32, size=2).tolist())
     backend = backend_name(like)

@@ -74,7 +74,9 @@ def test_backends_are_named_in_one_file(path):
     assert "ntrk" not in found
 
 
-@pytest.mark.parametrize(("name", "item"), list(public_callables()), ids=lambda v: v if isinstance(v, str) else "")
+@pytest.mark.parametrize(
+    ("name", "item"), [pytest.param(*pair, id=pair[0]) for pair in public_callables()]
+)
 def test_public_callables_say_what_they_do(name, item):
     written = inspect.cleandoc(item.__doc__ or "")
     assert written, name

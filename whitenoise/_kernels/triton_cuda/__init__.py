@@ -22,8 +22,8 @@ Points, tiles and butterflies have those of the generic path, but for the random
 constant tiles, which differ by the rounding of logarithm and cosine. Fourier coefficients differ by
 a few roundings of the largest.
 
-Triton before 3.6 divides without denormal numbers, and is not used. Two-level projections of float64, or with chunks of more than 4096, run the generic code, which does
-wait for the device.
+Two-level projections of float64, or with chunks of more than 4096, run the generic code, which does
+wait for the device. Triton before 3.6 flushes denormal quotients to zero, so it is not used.
 """
 
 from __future__ import annotations
