@@ -73,8 +73,7 @@ def _compile(dtype: str) -> None:
         (phases.move_rows, (work, yes)),
         (measure, (x, field, field, root)),
         (move, (x, field, field, field, field, root, yes, x)),
-        (transforms.blocks, (x, x)),
-        (transforms.inverse_blocks, (x, x)),
+        (transforms.blocks, (x, yes)),
         (transforms.series, (field, 1, 1, yes)),
         (phases.rank_columns_by_network, (work, network)),
         (phases.break_row_ties, (work, 0, keys)),
@@ -82,7 +81,6 @@ def _compile(dtype: str) -> None:
         (phases.reclip_rows, (work, x, 0.0)),
         (phases.rerank_columns, (work, work.rank[0], bits, top)),
         (phases.sort_rows_by_radix, (work, top)),
-        (transforms.steps, (x, x)),
-        (transforms.inverse_steps, (x, x)),
+        (transforms.steps, (x, x, yes)),
     ):
         function(np.zeros(2, np.int64), 0, *arguments)

@@ -59,6 +59,13 @@ class Work(NamedTuple):
 
 
 @kernel
+def _space(size: Any) -> Any:
+    """Make room to order a sequence: its order, two arrays of words, counts of digits."""
+    words, spare = np.empty(size, np.uint64), np.empty(size, np.uint64)
+    return np.empty(size, np.uint32), words, spare, np.empty(COUNTS, np.uint32)
+
+
+@kernel
 def sort_rows_by_network(counters: Any, tasks: Any, work: Any, network: Any) -> None:
     """Sort rows, and mark those that hold equal values."""
     n_rows, n_columns = work.rows.shape[1:]
@@ -100,10 +107,7 @@ def sort_rows_by_radix(counters: Any, tasks: Any, work: Any, top: Any) -> None:
     """Sort rows, and mark those that hold equal values."""
     n_rows, n_columns = work.rows.shape[1:]
     blocks = -(-n_rows // BLOCK)
-    order = np.empty(n_columns, np.uint32)
-    words = np.empty(n_columns, np.uint64)
-    spare = np.empty(n_columns, np.uint64)
-    counts = np.empty(COUNTS, np.uint32)
+    order, words, spare, counts = _space(n_columns)
     task = claim(counters)
     while task < tasks:
         v, block = task // blocks, task % blocks
@@ -127,10 +131,7 @@ def break_row_ties(counters: Any, tasks: Any, work: Any, base: Any, keys: Any) -
     """Put equal values of a row in random order; a task is a matrix, the `base`-th of the batch."""
     n_rows, n_columns = work.rows.shape[1:]
     values = np.empty(n_columns, work.ranked.dtype)
-    order = np.empty(n_columns, np.uint32)
-    words = np.empty(n_columns, np.uint64)
-    spare = np.empty(n_columns, np.uint64)
-    counts = np.empty(COUNTS, np.uint32)
+    order, words, spare, counts = _space(n_columns)
     blocks = -(-n_rows // BLOCK)
     task = claim(counters)
     while task < tasks:
@@ -199,10 +200,7 @@ def rank_columns_by_network(counters: Any, tasks: Any, work: Any, network: Any) 
 def rank_columns_by_radix(counters: Any, tasks: Any, work: Any, top: Any) -> None:
     """Rank columns; a task is one of them."""
     n_rows, n_columns = work.rows.shape[1:]
-    order = np.empty(n_rows, np.uint32)
-    words = np.empty(n_rows, np.uint64)
-    spare = np.empty(n_rows, np.uint64)
-    counts = np.empty(COUNTS, np.uint32)
+    order, words, spare, counts = _space(n_rows)
     task = claim(counters)
     while task < tasks:
         v, j = task // n_columns, task % n_columns
@@ -219,10 +217,7 @@ def break_column_ties(counters: Any, tasks: Any, work: Any, base: Any, keys: Any
     """Put equal values of a column in the random order of their rows; a task is a column."""
     n_rows, n_columns = work.rows.shape[1:]
     values = np.empty(n_rows, work.ranked.dtype)
-    order = np.empty(n_rows, np.uint32)
-    words = np.empty(n_rows, np.uint64)
-    spare = np.empty(n_rows, np.uint64)
-    counts = np.empty(COUNTS, np.uint32)
+    order, words, spare, counts = _space(n_rows)
     task = claim(counters)
     while task < tasks:
         v, j = task // n_columns, task % n_columns
@@ -361,10 +356,7 @@ def rerank_columns(counters: Any, tasks: Any, work: Any, natural: Any, bits: Any
     One row of `bits` serves all columns.
     """
     n_rows = work.rows.shape[1]
-    order = np.empty(n_rows, np.uint32)
-    words = np.empty(n_rows, np.uint64)
-    spare = np.empty(n_rows, np.uint64)
-    counts = np.empty(COUNTS, np.uint32)
+    order, words, spare, counts = _space(n_rows)
     j = claim(counters)
     while j < tasks:
         source = min(j, len(bits) - 1)

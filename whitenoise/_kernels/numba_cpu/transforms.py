@@ -21,8 +21,6 @@ __all__ = [
     "blocks",
     "butterfly",
     "cosine",
-    "inverse_blocks",
-    "inverse_steps",
     "real_fourier",
     "series",
     "steps",
@@ -41,10 +39,9 @@ def butterfly(x: Floats, repeats: int, adjoint: bool) -> Floats:
     if size == 1 << repeats:
         return _hadamard(x, adjoint)
     source, sink, spare = x, np.empty_like(x), np.empty_like(x)
-    step = inverse_steps if adjoint else steps
     phases: list[Phase] = []
     for _ in range(repeats):
-        phases.append((step, len(x), (source, sink)))
+        phases.append((steps, len(x), (source, sink, adjoint)))
         source, sink, spare = sink, spare, sink
     run(phases, x.size)
     return source if repeats else x.copy()
@@ -55,7 +52,7 @@ def _hadamard(x: Floats, adjoint: bool) -> Floats:
     size = x.shape[1]
     block = min(size, _BLOCK)
     rows = y.reshape(-1, block)
-    phases: list[Phase] = [(inverse_blocks if adjoint else blocks, len(rows), (rows, rows))]
+    phases: list[Phase] = [(blocks, len(rows), (rows, adjoint))]
     stride = block
     while stride < size:
         length = min(_SERIES, size // stride)
@@ -96,61 +93,38 @@ def _root_like(x: Any) -> Any:
 
 
 @kernel
-def steps(counters: Any, tasks: Any, source: Any, sink: Any) -> None:
-    """One step on each row."""
+def steps(counters: Any, tasks: Any, source: Any, sink: Any, adjoint: Any) -> None:
+    """One step, or its inverse, on each row."""
     root = _root_like(source)
     row = claim(counters)
     while row < tasks:
-        _step(source[row], sink[row], root)
+        if adjoint:
+            _inverse_step(source[row], sink[row], root)
+        else:
+            _step(source[row], sink[row], root)
         finish(counters)
         row = claim(counters)
 
 
 @kernel
-def inverse_steps(counters: Any, tasks: Any, source: Any, sink: Any) -> None:
-    root = _root_like(source)
-    row = claim(counters)
-    while row < tasks:
-        _inverse_step(source[row], sink[row], root)
-        finish(counters)
-        row = claim(counters)
-
-
-@kernel
-def blocks(counters: Any, tasks: Any, source: Any, sink: Any) -> None:
-    """All steps on each row, whose length is a power of two."""
-    length = source.shape[1]
-    root = _root_like(source)
-    spare = np.empty((2, length), source.dtype)
+def blocks(counters: Any, tasks: Any, rows: Any, adjoint: Any) -> None:
+    """All steps, or their inverse, on each row, whose length is a power of two; in place."""
+    length = rows.shape[1]
+    root = _root_like(rows)
+    spare = np.empty((2, length), rows.dtype)
     row = claim(counters)
     while row < tasks:
         for k in range(length):
-            spare[0, k] = source[row, k]
+            spare[0, k] = rows[row, k]
         at, size = 0, length
         while size > 1:
-            _step(spare[at], spare[1 - at], root)
+            if adjoint:
+                _inverse_step(spare[at], spare[1 - at], root)
+            else:
+                _step(spare[at], spare[1 - at], root)
             at, size = 1 - at, size // 2
         for k in range(length):
-            sink[row, k] = spare[at, k]
-        finish(counters)
-        row = claim(counters)
-
-
-@kernel
-def inverse_blocks(counters: Any, tasks: Any, source: Any, sink: Any) -> None:
-    length = source.shape[1]
-    root = _root_like(source)
-    spare = np.empty((2, length), source.dtype)
-    row = claim(counters)
-    while row < tasks:
-        for k in range(length):
-            spare[0, k] = source[row, k]
-        at, size = 0, length
-        while size > 1:
-            _inverse_step(spare[at], spare[1 - at], root)
-            at, size = 1 - at, size // 2
-        for k in range(length):
-            sink[row, k] = spare[at, k]
+            rows[row, k] = spare[at, k]
         finish(counters)
         row = claim(counters)
 
