@@ -280,10 +280,10 @@ def hard_to_rank():
     five times, and every rule of the repair shows in one of them.
     """
     rows = []
-    for seed in (418, 806, 867):
+    for seed in (24, 806, 867):
         rng = np.random.default_rng(seed)
         x = rng.standard_normal(18)
-        rows.append(np.round(2 * x) if seed == 418 else x * rng.choice([0.1, 1, 10], 18))
+        rows.append(np.round(2 * x) if seed == 24 else x * rng.choice([0.1, 1, 10], 18))
     return np.stack(rows).astype(np.float32)
 
 
