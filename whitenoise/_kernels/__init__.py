@@ -10,8 +10,8 @@ vector along the last axis and any batch before it:
 ``two_level(vectors, lower, upper, row_ties, column_ties)``
     `two_level.nearest_doubly_sorted` without exchanges: the point, its distance and the lower
     bound, both in float64. The point has the same bits as on the generic path, ties included (but
-    for the sign of a zero that lies on a bound that is zero). The
-    bounds are (M, D) matrices whose transposes are contiguous.
+    for the sign of a zero that lies on a bound that is zero). The bounds are (M, D) matrices whose
+    transposes are contiguous.
 ``tile_fields(vectors, tile_size)``
     ``sqrt(b)`` times the mean, and the norm of the centred part, of each tile.
 ``move_tiles(vectors, tile_size, fields, typical, ties)``
@@ -21,7 +21,6 @@ vector along the last axis and any batch before it:
 ``butterfly(x, repeats, tile_size, adjoint)``, ``real_fourier(x, adjoint)``, ``cosine(x, adjoint)``
     The isometries of these names along the last axis; the butterfly with the same bits as on the
     generic path.
-
 
 and, if its kernels take long to compile,
 
