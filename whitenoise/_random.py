@@ -23,8 +23,8 @@ def mixed(x: Any) -> Any:
 
     Notes
     -----
-    The constants are C. Wellons's ``lowbias32``, found by search: each bit of `x` flips each bit of
-    the result with probability 1/2 to within 0.2 % (nullprogram.com, "Prospecting for hash
+    The constants are C. Wellons's ``lowbias32``, found by a search for those with which each bit of
+    `x` flips each bit of the result nearly half of the time (nullprogram.com, "Prospecting for hash
     functions", 2018).
     """
     x = x ^ (x >> 16)

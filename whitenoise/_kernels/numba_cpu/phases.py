@@ -128,7 +128,7 @@ def sort_rows_by_radix(counters: Any, tasks: Any, work: Any, top: Any) -> None:
 
 @kernel
 def break_row_ties(counters: Any, tasks: Any, work: Any, base: Any, keys: Any) -> None:
-    """Put equal values of a row in random order; a task is a matrix, the `base`-th of the batch."""
+    """Put equal values of a row in random order; the first matrix is the `base`-th of the batch."""
     n_rows, n_columns = work.rows.shape[1:]
     values = np.empty(n_columns, work.ranked.dtype)
     order, words, spare, counts = _space(n_columns)

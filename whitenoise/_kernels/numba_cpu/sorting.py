@@ -1,7 +1,7 @@
 """Sorting for the kernels: networks across sixteen rows at a time, and radix sort of one sequence.
 
-Both keep the order of equal values open to the caller: a network is not stable, and its caller puts
-runs of equal values in order afterwards; the radix sort is stable.
+The radix sort is stable; a network is not, and its caller puts runs of equal values in order
+afterwards.
 """
 
 from __future__ import annotations
