@@ -1,0 +1,35 @@
+"""The base sampler."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .. import kernels
+from ..sampler import Run, Steps
+from .method import Method
+
+__all__ = ["Base"]
+
+
+@dataclass(frozen=True)
+class Base(Method):
+    """Sample from the model, and score what comes out.
+
+    ``x <- mean + std z``: Eq. 4 of the paper.
+    """
+
+    name = "base"
+    label = "Base"
+    summary = "the model itself"
+    kind = "base"
+    thins_rewards = True
+
+    def sample(self, run: Run) -> Steps:
+        x = run.start()
+        for level in range(run.steps):
+            denoised = yield from run.denoise(x, level)
+            kernel = run.kernel(x, denoised, level)
+            x = kernels.base(kernel, run.noise.normal(x))
+            reward = run.score(denoised.data, level)
+            run.record(level, x, kernel, denoised, reward)
+        return x

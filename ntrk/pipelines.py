@@ -1,0 +1,331 @@
+"""Diffusers pipelines: their own loop answers a method's queries. The only diffusers code.
+
+A pipeline's ``__call__`` encodes the prompt, prepares latents, and then asks the scheduler for
+timesteps and steps. For the time of a call, pipeline and scheduler get subclasses whose timesteps
+are those that a method asks for, one after another, and whose `step` hands the prediction to the
+method. Packing, guidance, shifts and embeddings stay the pipeline's own.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+
+from .sampler import Query, Run, Schedule, Steps
+from .schedulers import check_scheduler, read_schedule
+
+__all__ = ["Begin", "Decoder", "frozen", "gradient_checkpoints", "tilted", "vae_tiles"]
+
+Tensor = torch.Tensor
+Begin = Callable[[Schedule, Tensor, dict[str, Any]], tuple[Run, Steps]]
+"""``begin(schedule, initial latents, arguments of the pipeline's call)``."""
+
+
+class Decoder:
+    """Latents to images in [0, 1]: the end of the pipeline's call, with gradients.
+
+    Parameters
+    ----------
+    pipe
+        A pipeline with a VAE.
+    """
+
+    def __init__(self, pipe: Any) -> None:
+        self.vae = pipe.vae
+        self.needs_upcast = self.vae.dtype == torch.float16 and self.vae.config.get("force_upcast")
+
+    def __call__(self, latents: Tensor) -> Tensor:
+        """Decode (batch, channels, ...) latents to BCHW images, or BFCHW videos."""
+        config = self.vae.config
+        mean, std = config.get("latents_mean"), config.get("latents_std")
+        scale = config.get("scaling_factor") or 1.0
+        if mean is not None and std is not None:
+            shape = (1, -1, *[1] * (latents.ndim - 2))
+            mean, std = (latents.new_tensor(v).reshape(shape) for v in (mean, std))
+            latents = latents * std / scale + mean
+        else:
+            latents = latents / scale + (config.get("shift_factor") or 0.0)
+        images = self.vae.decode(latents.to(self.vae.dtype), return_dict=False)[0].float()
+        if images.ndim == 5:
+            images = images.transpose(1, 2)
+        return (images / 2 + 0.5).clamp(0, 1)
+
+    @contextmanager
+    def upcast(self) -> Iterator[None]:
+        """Keep a VAE that overflows in half precision in single, as its pipeline does."""
+        if self.needs_upcast:
+            self.vae.to(torch.float32)
+        try:
+            yield
+        finally:
+            if self.needs_upcast:
+                self.vae.to(torch.float16)
+
+
+class _Layout:
+    """How a pipeline lays out its latents: Flux packs patches of 2 x 2 into tokens."""
+
+    def __init__(self, pipe: Any, arguments: dict[str, Any]) -> None:
+        self.pipe, self.arguments = pipe, arguments
+        self.packs = hasattr(pipe, "_unpack_latents")
+
+    def unpack(self, latents: Tensor) -> Tensor:
+        if not self.packs:
+            return latents
+        sizes = (self.arguments["height"], self.arguments["width"], self.pipe.vae_scale_factor)
+        return self.pipe._unpack_latents(latents, *sizes)
+
+    def pack(self, latents: Tensor) -> Tensor:
+        return self.pipe._pack_latents(latents, *latents.shape) if self.packs else latents
+
+
+class _Now:
+    """A sequence that a pipeline indexes by its own count of steps, and that means the present."""
+
+    def __init__(self, read: Callable[[], Any]) -> None:
+        self.read = read
+
+    def __getitem__(self, index: int) -> Any:
+        return self.read()
+
+    def float(self) -> _Now:
+        return self
+
+    def tolist(self) -> _Now:
+        return self
+
+    def __rsub__(self, other: float) -> _Now:
+        return _Now(lambda: other - float(self.read()))
+
+    def __truediv__(self, other: float) -> _Now:
+        return _Now(lambda: float(self.read()) / other)
+
+
+class _Timesteps(_Now):
+    """The timesteps of a method's queries, as they come."""
+
+    def __init__(self, conductor: _Conductor, length: int) -> None:
+        super().__init__(lambda: conductor.time)
+        self.conductor, self.length = conductor, length
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return self.conductor.play()
+
+
+class _Conductor:
+    """Between one call of a pipeline and one method: carries queries there and predictions back."""
+
+    def __init__(self, pipe: Any, begin: Begin, arguments: dict[str, Any]) -> None:
+        self.pipe, self.begin, self.arguments = pipe, begin, arguments
+        self.scheduler_name = type(pipe.scheduler).__name__
+        self.schedule: Schedule
+        self.times: Tensor
+        self.latents: Tensor  # what the pipeline starts from
+        self.layout: _Layout
+        self.query: Query | None = None
+        self.steps: Steps
+        self.first = True
+
+    @property
+    def time(self) -> Tensor:
+        """The timestep of the present query."""
+        return self.times[self.query.level if self.query else 0]
+
+    def play(self) -> Iterator[Tensor]:
+        """Yield the timestep of each query, until the method or the pipeline has had enough."""
+        initial = self.layout.unpack(self.latents.detach()).float()
+        with Decoder(self.pipe).upcast():
+            _, self.steps = self.begin(self.schedule, initial, self.arguments)
+            self.query = next(self.steps)
+            # The pipeline holds this tensor already: the first query has to be written into it.
+            self.latents.copy_(self.layout.pack(self.query.x))
+            while self.query is not None and not getattr(self.pipe, "interrupt", False):
+                torch.set_grad_enabled(self.query.x.requires_grad)
+                yield self.time
+
+    def step(self, prediction: Tensor, sample: Tensor) -> Tensor:
+        """Hand the prediction to the method; return what it wants to know next, or its result."""
+        torch.set_grad_enabled(True)
+        if self.first and sample.data_ptr() != self.latents.data_ptr():
+            raise RuntimeError(
+                f"{type(self.pipe).__name__} copies its latents before the first step, so that it "
+                "cannot be tilted"
+            )
+        self.first = False
+        try:
+            self.query = self.steps.send(self.layout.unpack(prediction))
+            following = self.query.x
+        except StopIteration as done:
+            self.query, following = None, done.value
+        return self.layout.pack(following).to(sample.dtype)
+
+    def scaled(self, sample: Tensor) -> Tensor:
+        """Return what the model sees of a state: unit variance."""
+        assert self.query is not None
+        point = self.schedule.points[self.query.level]
+        return sample / (point.alpha**2 + point.sigma**2) ** 0.5
+
+
+def _conducted_scheduler(conductor: _Conductor) -> Any:
+    """Return a copy of the pipeline's scheduler that plays the conductor's queries."""
+    original = conductor.pipe.scheduler
+    kind = type(original)
+    exploding = conductor.scheduler_name.startswith("Euler")
+
+    class Conducted(kind):  # type: ignore[misc, valid-type]
+        @functools.wraps(kind.set_timesteps)
+        def set_timesteps(self, *args: Any, **kwargs: Any) -> None:
+            super().set_timesteps(*args, **kwargs)
+            conductor.schedule = read_schedule(self, conductor.scheduler_name)
+            conductor.times = self.timesteps
+            self.timesteps = _Timesteps(conductor, conductor.schedule.steps)
+            self.sigmas = _Now(lambda: conductor.schedule.points[_level(conductor)].sigma)
+
+        def scale_model_input(self, sample: Tensor, timestep: Any = None) -> Tensor:
+            return conductor.scaled(sample) if exploding else sample
+
+        def step(
+            self, model_output: Tensor, timestep: Any, sample: Tensor, return_dict: bool = True
+        ) -> Any:
+            return (conductor.step(model_output, sample),)
+
+    scheduler = copy.copy(original)
+    scheduler.__class__ = Conducted
+    Conducted.__name__ = kind.__name__
+    return scheduler
+
+
+def _level(conductor: _Conductor) -> int:
+    return conductor.query.level if conductor.query else 0
+
+
+@contextmanager
+def tilted(pipe: Any, begin: Begin) -> Iterator[None]:
+    """Let every call of `pipe` inside the block be driven by a method.
+
+    Parameters
+    ----------
+    pipe
+        A pipeline; it and its scheduler are as before at the end.
+    begin
+        Starts the method of a call.
+    """
+    check_scheduler(pipe.scheduler, type(pipe.scheduler).__name__)
+    kind = type(pipe)
+    call = getattr(kind.__call__, "__wrapped__", None)
+    if call is None or not hasattr(kind, "prepare_latents"):
+        raise TypeError(
+            f"{kind.__name__} cannot be tilted: it has no prepare_latents, or its call is not under "
+            "torch.no_grad"
+        )
+
+    class Tilted(kind):  # type: ignore[misc, valid-type]
+        @functools.wraps(kind.__call__)
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            arguments = _bind(call, self, *args, **kwargs)
+            _check_arguments(arguments)
+            conductor = self.__dict__["_conductor"] = _Conductor(self, begin, arguments)
+            scheduler = self.scheduler
+            self.scheduler = _conducted_scheduler(conductor)
+            try:
+                with torch.enable_grad(), frozen(self):
+                    return call(self, *args, **kwargs)
+            finally:
+                self.scheduler = scheduler
+
+        def prepare_latents(self, *args: Any, **kwargs: Any) -> Any:
+            prepared = super().prepare_latents(*args, **kwargs)
+            conductor = self.__dict__["_conductor"]
+            arguments = _bind(kind.prepare_latents, self, *args, **kwargs)
+            conductor.layout = _Layout(self, arguments)
+            conductor.latents = prepared[0] if isinstance(prepared, tuple) else prepared
+            return prepared
+
+    Tilted.__name__ = kind.__name__
+    pipe.__class__ = Tilted
+    try:
+        yield
+    finally:
+        pipe.__class__ = kind
+        pipe.__dict__.pop("_conductor", None)
+
+
+def _bind(function: Callable[..., Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
+    bound = inspect.signature(function).bind(*args, **kwargs)
+    bound.apply_defaults()
+    return dict(bound.arguments)
+
+
+def _check_arguments(arguments: dict[str, Any]) -> None:
+    """Refuse arguments of a pipeline that count its steps, or set what the method sets."""
+    reasons = {
+        "eta": "how much noise is injected is set by diffusion=",
+        "denoising_end": "the sampler goes to the end",
+        "skip_guidance_layers": "the pipeline would count model evaluations for steps",
+    }
+    for name, reason in reasons.items():
+        if arguments.get(name):
+            raise ValueError(f"{name}={arguments[name]!r} cannot be honoured: {reason}")
+
+
+@contextmanager
+def frozen(pipe: Any) -> Iterator[None]:
+    """Keep the weights out of differentiation, so that a graph holds states alone."""
+    modules = (m for m in pipe.components.values() if isinstance(m, torch.nn.Module))
+    weights = [w for module in modules for w in module.parameters() if w.requires_grad]
+    for weight in weights:
+        weight.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for weight in weights:
+            weight.requires_grad_(True)
+
+
+@contextmanager
+def gradient_checkpoints(pipe: Any) -> Iterator[list[str]]:
+    """Recompute activations of denoiser and VAE in the backward pass; give the names of those.
+
+    Raises
+    ------
+    ValueError
+        If no part of the pipeline can.
+    """
+    with ExitStack() as stack:
+        switched = []
+        for name in ("transformer", "transformer_2", "unet", "vae"):
+            module = getattr(pipe, name, None)
+            if module is None or not getattr(module, "_supports_gradient_checkpointing", False):
+                continue
+            switched.append(name)
+            if not module.is_gradient_checkpointing:
+                module.enable_gradient_checkpointing()
+                stack.callback(module.disable_gradient_checkpointing)
+        if not switched:
+            raise ValueError(
+                f"gradient_checkpointing: no part of {type(pipe).__name__} supports it"
+            )
+        yield switched
+
+
+@contextmanager
+def vae_tiles(pipe: Any) -> Iterator[None]:
+    """Decode in tiles, which bounds the memory of a large image or video."""
+    if not hasattr(pipe.vae, "enable_tiling"):
+        raise ValueError(f"vae_tiling: {type(pipe.vae).__name__} cannot decode in tiles")
+    before = getattr(pipe.vae, "use_tiling", False)
+    pipe.vae.enable_tiling()
+    try:
+        yield
+    finally:
+        if not before:
+            pipe.vae.disable_tiling()

@@ -1,0 +1,31 @@
+"""Rewards that need no model: to try a sampler with, and to see that it follows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+__all__ = ["PLAIN", "brightness", "contrast", "redness"]
+
+Tensor = torch.Tensor
+
+
+def brightness(images: Tensor, prompts: Sequence[str] = ()) -> Tensor:
+    """Mean of all values, in [0, 1]."""
+    return images.flatten(1).mean(1)
+
+
+def contrast(images: Tensor, prompts: Sequence[str] = ()) -> Tensor:
+    """Standard deviation of the mean over channels, in [0, 1/2]."""
+    return images.mean(-3).flatten(1).std(1, correction=0)
+
+
+def redness(images: Tensor, prompts: Sequence[str] = ()) -> Tensor:
+    """Mean of the first channel less that of the others, in [-1, 1]."""
+    channels = images.movedim(-3, 1).flatten(2).mean(2)
+    return channels[:, 0] - channels[:, 1:].mean(1)
+
+
+PLAIN = {function.__name__: function for function in (brightness, contrast, redness)}
+"""By name, for the command line."""

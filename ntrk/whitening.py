@@ -1,0 +1,57 @@
+"""Whitening operators by name: what NTRK does to a gradient before it becomes noise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+import whitenoise as wn
+
+__all__ = ["OPERATORS", "whitening_operator"]
+
+Tensor = torch.Tensor
+Operator = Callable[..., Tensor]
+
+OPERATORS: dict[str, str] = {
+    "identity": "the raw gradient (Eq. 114)",
+    "sphere": "scaled to norm sqrt(N) (Eq. 115)",
+    "wgnc": "hard constraints on blocks of the spectrum (arXiv:2602.08646)",
+    "paper": "one sweep of the paper's projections",
+    "default": "what `whitenoise` recommends: the same, swept until it converges",
+}
+"""The ablation of Figure 14, and our default."""
+
+
+def whitening_operator(whitening: str | Operator, shape: tuple[int, ...]) -> Operator:
+    """Return ``W(gradient, rng=generator)`` for gradients of one particle, of shape `shape`.
+
+    Parameters
+    ----------
+    whitening
+        A key of `OPERATORS`, a `whitenoise.Whitener`, or a function like one.
+    shape
+        Of one gradient.
+
+    Examples
+    --------
+    >>> W = whitening_operator("sphere", (4,))
+    >>> W(torch.tensor([3.0, 0.0, 0.0, 4.0]))
+    tensor([1.2000, 0.0000, 0.0000, 1.6000])
+    """
+    if callable(whitening):
+        return whitening
+    if whitening == "identity":
+        return lambda x, rng=None: x
+    if whitening == "sphere":
+        return lambda x, rng=None: wn.project_sphere(x, rng=rng)
+    if whitening == "wgnc":
+        return lambda x, rng=None: wn.baselines.wgnc(x, rng=rng)
+    if whitening not in OPERATORS:
+        raise ValueError(
+            f"whitening must be one of {', '.join(OPERATORS)}, a Whitener or a function, got "
+            f"{whitening!r}"
+        )
+    operator: Any = wn.Whitener(shape, preset=whitening)
+    return operator
