@@ -1,9 +1,9 @@
 """Diffusion coefficients g(t): how much noise a reverse SDE injects, for the same marginals.
 
 With a frozen Tweedie estimate, the noise ``y = (x - alpha x0) / sigma`` in the state follows
-``dy = -g^2 / (2 sigma^2) y d(-t) + (g / sigma) dw`` backward in time: an Ornstein-Uhlenbeck process,
-whatever the path. So an exact step needs of g only the integral ``Lambda = int_s^t g^2 / u^2 du`` over
-flow time: the noise kept has weight ``exp(-Lambda / 2)``.
+``dy = -g^2 / (2 sigma^2) y d(-t) + (g / sigma) dw`` backward in time: an Ornstein-Uhlenbeck
+process, whatever the path. So an exact step needs of g only the integral
+``Lambda = int_s^t g^2 / u^2 du`` over flow time: the noise kept has weight ``exp(-Lambda / 2)``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Reverse kernels ``x_s = mean + std z``: the base kernel, and the four ways of Table 1 to use it."""
+"""Reverse kernels ``x_s = mean + std z``, and the four ways of Table 1 to use the base kernel."""
 
 from __future__ import annotations
 

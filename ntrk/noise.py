@@ -7,10 +7,9 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
 __all__ = ["CallNoise", "Noise", "ParticleNoise", "seed_from"]
-
-Tensor = torch.Tensor
 
 
 class Noise(Protocol):

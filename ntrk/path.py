@@ -1,7 +1,7 @@
-"""Paths ``x_t = alpha_t x_0 + sigma_t eps`` from data to noise, and what a model's output means there.
+"""Paths ``x_t = alpha_t x_0 + sigma_t eps`` from data to noise, and what a prediction means there.
 
-A model predicts one of four things: the velocity ``alpha' x_0 + sigma' eps``, the noise, the data or
-the score. They are linear in each other, so one pair, `Denoised`, stands for all of them.
+A model predicts one of four things: the velocity ``alpha' x_0 + sigma' eps``, the noise, the data
+or the score. They are linear in each other, so one pair, `Denoised`, stands for all of them.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class Point:
 
 
 def flow(t: float) -> Point:
-    """Point of the flow-matching path ``alpha = 1 - t, sigma = t``; its velocity is ``eps - x_0``."""
+    """Point of the flow path ``alpha = 1 - t, sigma = t``, whose velocity is ``eps - x_0``."""
     return Point(1 - t, t, -1.0, 1.0)
 
 

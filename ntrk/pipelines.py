@@ -16,13 +16,13 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from .sampler import Query, Run, Schedule, Steps
 from .schedulers import check_scheduler, read_schedule
 
 __all__ = ["Begin", "Decoder", "frozen", "gradient_checkpoints", "tilted", "vae_tiles"]
 
-Tensor = torch.Tensor
 Begin = Callable[[Schedule, Tensor, dict[str, Any]], tuple[Run, Steps]]
 """``begin(schedule, initial latents, arguments of the pipeline's call)``."""
 
@@ -188,7 +188,8 @@ def _conducted_scheduler(conductor: _Conductor) -> Any:
             conductor.schedule = read_schedule(self, conductor.scheduler_name)
             conductor.times = self.timesteps
             self.timesteps = _Timesteps(conductor, conductor.schedule.steps)
-            self.sigmas = _Now(lambda: conductor.schedule.points[_level(conductor)].sigma)
+            if not exploding:  # whose scale at the start comes from them
+                self.sigmas = _Now(lambda: conductor.schedule.points[_level(conductor)].sigma)
 
         def scale_model_input(self, sample: Tensor, timestep: Any = None) -> Tensor:
             return conductor.scaled(sample) if exploding else sample

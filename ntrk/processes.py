@@ -6,10 +6,9 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
 
 __all__ = ["Processes"]
-
-Tensor = torch.Tensor
 
 
 class Processes:

@@ -18,6 +18,8 @@ def progress_bar(total: int, *, shown: bool) -> Iterator[Callable[[Run], None]]:
     ----------
     total
         Evaluations of the model that are expected at most.
+    shown
+        Whether to show anything.
     """
     try:
         from tqdm.auto import tqdm

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import Tensor
 
 __all__ = ["effective_sample_size", "normalized_weights", "ssp_resample"]
-
-Tensor = torch.Tensor
 
 
 def normalized_weights(log_weights: Tensor) -> Tensor:

@@ -1,30 +1,25 @@
-"""Runs: with a diffusers pipeline, inside a pipeline's own call, or with any model."""
+"""Runs with a diffusers pipeline: a call of ours, or inside the caller's own."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from . import __version__
-from .diffusion import Diffusion, as_diffusion
-from .kernels import FORMS
-from .methods import Method, as_method
-from .noise import CallNoise, ParticleNoise, seed_from
-from .path import flow
+from .equipment import default_diffusion, describe_pipeline, images_argument, quiet
+from .methods import Method
+from .noise import CallNoise, ParticleNoise
+from .outcome import HeldOut, make_result
+from .plan import Coefficient, as_count, as_seed, make_plan
 from .processes import Processes
 from .progress import progress_bar
 from .result import Result
-from .rewards import Reward, as_reward
-from .sampler import Run, Schedule, Steps, drive
+from .sampler import Run, Schedule, Steps
 
-__all__ = ["Tilt", "generate", "sample", "tilt"]
-
-Tensor = torch.Tensor
-Coefficient = str | float | Callable[[float], float] | Diffusion
+__all__ = ["Tilt", "generate", "tilt"]
 
 _OWN_ARGUMENTS = {
     "num_inference_steps": "steps",
@@ -47,13 +42,14 @@ def generate(
     steps: int = 25,
     particles: int = 1,
     seed: int | torch.Generator = 0,
-    held_out: Mapping[str, Callable[..., Tensor]] | None = None,
+    held_out: HeldOut = None,
     batch_size: int = 1,
     diffusion: Coefficient | None = None,
     form: str = "bridge",
     reward_every: int = 1,
     detach_model: bool = False,
     on_bad_gradient: str = "fresh_noise",
+    check_noise: bool = True,
     gradient_checkpointing: bool = False,
     vae_tiling: bool = False,
     progress: bool = True,
@@ -102,6 +98,10 @@ def generate(
     on_bad_gradient
         A gradient that is zero or not finite is replaced by none, so that the step's noise is fresh
         and `Result.fallbacks` counts it (``"fresh_noise"``), or stops the run (``"raise"``).
+    check_noise
+        Whether the history holds the p-value of `whitenoise.typicality` for the standardised
+        perturbation of every step and particle (Eqs. 7 and 13 of the paper): tens of milliseconds
+        each.
     gradient_checkpointing
         Recompute activations in the backward pass.
     vae_tiling
@@ -132,209 +132,73 @@ def generate(
     """
     from .pipelines import Decoder, frozen, gradient_checkpoints, tilted, vae_tiles
 
-    chosen = as_method(method, strength=strength)
-    total = _as_reward(reward, chosen)
-    if not (prompt is None or isinstance(prompt, str)):
-        raise TypeError(f"prompt must be one string, got {prompt!r}; call once for each")
-    for name, instead in _OWN_ARGUMENTS.items():
-        if name in pipe_kwargs:
-            raise TypeError(f"{name} is not for the pipeline here: use {instead}")
-    processes, base_seed = Processes(), _as_seed(seed)
-    share = processes.share(_count("particles", particles))
+    plan = make_plan(
+        reward,
+        method,
+        strength=strength,
+        diffusion=default_diffusion(pipe) if diffusion is None else diffusion,
+        form=form,
+        reward_every=reward_every,
+        detach_model=detach_model,
+        on_bad_gradient=on_bad_gradient,
+        check_noise=check_noise,
+    )
+    _check_call(prompt, pipe_kwargs)
+    processes, base_seed = Processes(), as_seed(seed)
+    share = processes.share(as_count("particles", particles))
+    rows = min(as_count("batch_size", batch_size), len(share) * plan.method.candidates)
+    evaluations = len(share) * plan.method.evaluations(as_count("steps", steps))
     decoder = Decoder(pipe)
     runs: list[Run] = []
-    results: list[Tensor] = []
+    finals: list[Tensor] = []
 
     def begin(schedule: Schedule, initial: Tensor, arguments: Any) -> tuple[Run, Steps]:
-        run = Run(
-            schedule,
-            as_diffusion(diffusion or default_diffusion(pipe)),
-            form,
-            ParticleNoise(base_seed, share),
-            total,
-            decoder,
-            [prompt or ""] * len(share),
-            initial.new_zeros(len(share), *initial.shape[1:]),
+        run = plan.run(
+            schedule=schedule,
+            noise=ParticleNoise(base_seed, share),
+            decode=decoder,
+            prompts=[prompt or ""] * len(share),
+            like=initial.new_zeros(len(share), *initial.shape[1:]),
+            batch_size=rows,
             seed=base_seed,
             processes=processes,
             on_step=show,
-            **options,
         )
         runs.append(run)
-        return run, _kept(chosen.sample(run), results)
+        return run, _kept(plan.method.sample(run), finals)
 
-    options = _options(batch_size, form, reward_every, detach_model, on_bad_gradient, chosen)
-    rows = min(_count("batch_size", batch_size), len(share) * chosen.candidates)
-    options["batch_size"] = rows
     with ExitStack() as stack:
-        settings: dict[str, Any] = {}
-        if gradient_checkpointing:
-            settings["gradient_checkpointing"] = stack.enter_context(gradient_checkpoints(pipe))
+        checkpoints = (
+            stack.enter_context(gradient_checkpoints(pipe)) if gradient_checkpointing else []
+        )
         if vae_tiling:
             stack.enter_context(vae_tiles(pipe))
-        show = stack.enter_context(
-            progress_bar(
-                len(share) * chosen.evaluations(_count("steps", steps)),
-                shown=progress and processes.rank == 0,
+        stack.enter_context(quiet(pipe))
+        shown = progress and processes.rank == 0
+        show = stack.enter_context(progress_bar(evaluations, shown=shown))
+        with tilted(pipe, begin), suppress(KeyboardInterrupt):
+            pipe(
+                prompt,
+                num_inference_steps=steps,
+                output_type="latent",
+                **{images_argument(pipe): rows},
+                **pipe_kwargs,
             )
-        )
-        stack.enter_context(_quiet(pipe))
-        stack.enter_context(frozen(pipe))
-        interrupted = False
-        images_argument = _images_argument(pipe)
-        with tilted(pipe, begin):
-            try:
-                pipe(
-                    prompt,
-                    num_inference_steps=steps,
-                    output_type="latent",
-                    **{images_argument: rows},
-                    **pipe_kwargs,
-                )
-            except KeyboardInterrupt:
-                interrupted = True
-        if not runs or not (results or runs[0].latest is not None):
+        if not runs:
             raise KeyboardInterrupt
-        settings |= {
-            "label": chosen.label,
-            "method": chosen.settings,
+        settings = plan.settings("diffusers", "transformers") | {
             "prompt": prompt,
             "steps": steps,
             "particles": particles,
             "seed": base_seed,
             "batch_size": batch_size,
-            "diffusion": runs[0].diffusion.name,
-            "form": form,
-            "reward": total.name,
-            "reward_every": reward_every,
-            "detach_model": detach_model,
-            "on_bad_gradient": on_bad_gradient,
+            "gradient_checkpointing": checkpoints,
             "vae_tiling": vae_tiling,
-            "pipeline": type(pipe).__name__,
-            "checkpoint": str(getattr(pipe.config, "_name_or_path", "")),
-            "scheduler": type(pipe.scheduler).__name__,
-            "dtype": str(pipe.dtype).removeprefix("torch."),
-            "pipe_kwargs": {name: _describe(value) for name, value in pipe_kwargs.items()},
-            "versions": _versions("diffusers", "transformers"),
+            **describe_pipeline(pipe),
+            "pipe_kwargs": {name: _described(value) for name, value in pipe_kwargs.items()},
         }
-        with decoder.upcast():
-            return _result(
-                runs[0], results[0] if results else None, interrupted, held_out, settings
-            )
-
-
-def sample(
-    velocity: Callable[[Tensor, float], Tensor],
-    shape: Sequence[int],
-    *,
-    reward: Any,
-    method: str | Method = "ntrk",
-    strength: float | None = None,
-    steps: int = 25,
-    particles: int = 1,
-    seed: int | torch.Generator = 0,
-    held_out: Mapping[str, Callable[..., Tensor]] | None = None,
-    batch_size: int | None = None,
-    diffusion: Coefficient = "3t^2",
-    form: str = "bridge",
-    reward_every: int = 1,
-    detach_model: bool = False,
-    on_bad_gradient: str = "fresh_noise",
-    times: Sequence[float] | None = None,
-    decode: Callable[[Tensor], Tensor] = lambda data: data,
-    dtype: torch.dtype = torch.float32,
-    device: str | torch.device = "cpu",
-    progress: bool = False,
-) -> Result:
-    """Sample from any flow model towards high reward.
-
-    Parameters
-    ----------
-    velocity
-        ``velocity(x, t)``: the flow's velocity at states (batch, *shape) and time t, which is 1 for
-        noise and 0 for data.
-    shape
-        Shape of one state.
-    times
-        Times from noise to data, the last of them 0; `steps` equal steps from 1 if None.
-    decode
-        From data to what the reward sees.
-    dtype, device
-        Of the states.
-    batch_size
-        States that the model sees at once; all if None.
-    reward, method, strength, steps, particles, seed, held_out, diffusion, form, reward_every, \
-detach_model, on_bad_gradient, progress
-        As in `generate`.
-
-    Returns
-    -------
-    Result
-
-    Examples
-    --------
-    >>> out = sample(  # data that are standard normal
-    ...     lambda x, t: x * (2 * t - 1) / (t**2 + (1 - t) ** 2),
-    ...     (16, 16),
-    ...     reward=lambda x, prompts: x.mean((1, 2)),
-    ...     particles=2,
-    ... )
-    >>> out.nfe, out.images.shape, bool((out.reward > 0.1).all())
-    (50, torch.Size([2, 16, 16]), True)
-    """
-    chosen = as_method(method, strength=strength)
-    total = _as_reward(reward, chosen)
-    if times is None:
-        times = [1 - level / steps for level in range(_count("steps", steps) + 1)]
-    times = [float(t) for t in times]
-    falling = all(later < t for t, later in itertools.pairwise(times))
-    if not (len(times) > 1 and times[0] <= 1 and times[-1] == 0 and falling):
-        raise ValueError(f"times must fall from at most 1 to 0, got {times}")
-    processes, base_seed = Processes(), _as_seed(seed)
-    share = processes.share(_count("particles", particles))
-    rows = len(share) * chosen.candidates
-    options = _options(rows, form, reward_every, detach_model, on_bad_gradient, chosen)
-    options["batch_size"] = (
-        rows if batch_size is None else min(_count("batch_size", batch_size), rows)
-    )
-    evaluations = len(share) * chosen.evaluations(len(times) - 1)
-    with progress_bar(evaluations, shown=progress and processes.rank == 0) as show:
-        run = Run(
-            Schedule(tuple(flow(t) for t in times), "velocity"),
-            as_diffusion(diffusion),
-            form,
-            ParticleNoise(base_seed, share),
-            total,
-            decode,
-            [""] * len(share),
-            torch.zeros(len(share), *shape, dtype=dtype, device=device),
-            seed=base_seed,
-            processes=processes,
-            on_step=show,
-            **options,
-        )
-        final = None
-        try:
-            final = drive(chosen.sample(run), lambda x, level: velocity(x, times[level]))
-        except KeyboardInterrupt:
-            if run.latest is None:
-                raise
-    settings = {
-        "label": chosen.label,
-        "method": chosen.settings,
-        "times": times,
-        "particles": particles,
-        "seed": base_seed,
-        "diffusion": run.diffusion.name,
-        "form": form,
-        "reward": total.name,
-        "reward_every": reward_every,
-        "detach_model": detach_model,
-        "on_bad_gradient": on_bad_gradient,
-        "dtype": str(dtype).removeprefix("torch."),
-        "versions": _versions(),
-    }
-    return _result(run, final, final is None, held_out, settings)
+        with frozen(pipe), decoder.upcast():
+            return make_result(runs[0], finals[0] if finals else None, held_out, settings)
 
 
 class Tilt:
@@ -383,12 +247,14 @@ def tilt(
     reward_every: int = 1,
     detach_model: bool = False,
     on_bad_gradient: str = "fresh_noise",
+    check_noise: bool = True,
 ) -> Iterator[Tilt]:
     """Tilt the calls of a pipeline inside a block; prompts, generators, outputs stay the caller's.
 
     Parameters
     ----------
-    pipe, reward, method, strength, diffusion, form, reward_every, detach_model, on_bad_gradient
+    pipe, reward, method, strength, diffusion, form, reward_every, detach_model, on_bad_gradient, \
+check_noise
         As in `generate`. Every image of a call is one particle, all are evaluated at once, and a
         method in which particles interact is refused.
 
@@ -405,170 +271,54 @@ def tilt(
     """
     from .pipelines import Decoder, tilted
 
-    chosen = as_method(method, strength=strength)
-    total = _as_reward(reward, chosen)
-    if chosen.population:
+    plan = make_plan(
+        reward,
+        method,
+        strength=strength,
+        diffusion=default_diffusion(pipe) if diffusion is None else diffusion,
+        form=form,
+        reward_every=reward_every,
+        detach_model=detach_model,
+        on_bad_gradient=on_bad_gradient,
+        check_noise=check_noise,
+    )
+    if plan.method.population:
         raise ValueError(
-            f"the method {chosen.name!r} works on particles of one prompt; use ntrk.generate"
+            f"the method {plan.method.name!r} works on particles of one prompt; use ntrk.generate"
         )
-    options = _options(1, form, reward_every, detach_model, on_bad_gradient, chosen)
     record = Tilt()
 
     def begin(schedule: Schedule, initial: Tensor, arguments: dict[str, Any]) -> tuple[Run, Steps]:
         rows = len(initial)
-        options["batch_size"] = rows
-        generator = arguments.get("generator")
-        run = Run(
-            schedule,
-            as_diffusion(diffusion or default_diffusion(pipe)),
-            form,
-            CallNoise(generator, rows),
-            total,
-            Decoder(pipe),
-            _prompts_of_rows(arguments.get("prompt"), rows),
-            torch.zeros_like(initial),
-            **options,
+        run = plan.run(
+            schedule=schedule,
+            noise=CallNoise(arguments.get("generator"), rows),
+            decode=Decoder(pipe),
+            prompts=_prompts_of_rows(arguments.get("prompt"), rows),
+            like=torch.zeros_like(initial),
+            batch_size=rows,
         )
         run.start_from(initial)
         record.run = run
-        return run, chosen.sample(run)
+        return run, plan.method.sample(run)
 
     with tilted(pipe, begin):
         yield record
 
 
-def default_diffusion(pipe: Any) -> str:
-    """Return the diffusion coefficient that suits the scheduler of a pipeline."""
-    from .schedulers import check_scheduler
-
-    return check_scheduler(pipe.scheduler, type(pipe.scheduler).__name__).diffusion
-
-
-def _as_reward(reward: Any, method: Method) -> Reward:
-    total = as_reward(reward)
-    if method.needs_gradient and not total.differentiable:
-        raise TypeError(
-            f"the reward {total.name!r} has no gradient, which the method {method.name!r} needs; "
-            "`ntrk methods` lists those that need none"
-        )
-    return total
+def _check_call(prompt: Any, pipe_kwargs: Mapping[str, Any]) -> None:
+    if not (prompt is None or isinstance(prompt, str)):
+        raise TypeError(f"prompt must be one string, got {prompt!r}; call once for each")
+    for name, instead in _OWN_ARGUMENTS.items():
+        if name in pipe_kwargs:
+            raise TypeError(f"{name} is not for the pipeline here: use {instead}")
 
 
-def _as_seed(seed: int | torch.Generator) -> int:
-    if isinstance(seed, torch.Generator):
-        drawn = torch.randint(2**62, (1,), generator=seed, device=seed.device)
-        return seed_from(int(drawn))
-    return _count("seed", seed, least=0)
-
-
-def _count(name: str, value: Any, least: int = 1) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}, got {value}")
-    return value
-
-
-def _options(
-    batch_size: int,
-    form: str,
-    reward_every: int,
-    detach_model: bool,
-    on_bad_gradient: str,
-    method: Method,
-) -> dict[str, Any]:
-    """Check what all runs have in common."""
-    if form not in FORMS:
-        raise ValueError(f"form must be one of {', '.join(FORMS)}, got {form!r}")
-    if on_bad_gradient not in ("fresh_noise", "raise"):
-        raise ValueError(
-            f"on_bad_gradient must be 'fresh_noise' or 'raise', got {on_bad_gradient!r}"
-        )
-    if _count("reward_every", reward_every) > 1 and not method.thins_rewards:
-        raise ValueError(f"reward_every: the method {method.name!r} needs the reward on every step")
-    return {
-        "batch_size": batch_size,
-        "reward_every": reward_every,
-        "detach_model": detach_model,
-        "on_bad_gradient": on_bad_gradient,
-    }
-
-
-def _kept(steps: Steps, results: list[Tensor]) -> Steps:
+def _kept(steps: Steps, finals: list[Tensor]) -> Steps:
     """Put the result of a method aside: a pipeline keeps rows for one batch only."""
-    result = yield from steps
-    results.append(result)
-    return result
-
-
-def _result(
-    run: Run,
-    final: Tensor | None,
-    interrupted: bool,
-    held_out: Mapping[str, Callable[..., Tensor]] | None,
-    settings: dict[str, Any],
-) -> Result:
-    """Decode and score final states, or the last estimates of an interrupted run."""
-    interrupted = interrupted or final is None
-    latents = run.latest if final is None else final
-    assert latents is not None
-    prompts = [run.prompts[0]] * len(latents)
-    others = Reward(held_out) if held_out else None
-    images, terms, measured = [], [], []
-    with torch.no_grad():
-        for chunk in latents.split(run.batch_size):
-            decoded = run.decode(chunk)
-            images.append(decoded.cpu())
-            terms.append(run.reward.evaluate(decoded, prompts[: len(chunk)]))
-            if others:
-                measured.append(others.evaluate(decoded, prompts[: len(chunk)]))
-    local: dict[str, Any] = {
-        "images": torch.cat(images),
-        "latents": latents.cpu(),
-        "rewards": _joined(terms),
-        "held_out": _joined(measured),
-        "nfe": run.nfe,
-        "fallbacks": run.fallbacks,
-        "history": run.history,
-    }
-    if not bool(torch.isfinite(local["images"]).all()):
-        raise FloatingPointError("the decoder gave values that are not finite")
-    parts = run.processes.gather_objects(local)
-    # Where a method returns the best of all, every process has that one.
-    rows = parts[:1] if len(latents) != run.particles or run.processes.alone else parts
-    rewards = _joined([part["rewards"] for part in rows])
-    return Result(
-        torch.cat([part["images"] for part in rows]),
-        sum(run.reward.weights[name] * value for name, value in rewards.items()),  # type: ignore[arg-type]
-        rewards=rewards,
-        held_out=_joined([part["held_out"] for part in rows]),
-        nfe=sum(part["nfe"] for part in parts),
-        history=_joined_history([part["history"] for part in parts]),
-        fallbacks=sum(part["fallbacks"] for part in parts),
-        interrupted=interrupted,
-        settings=settings,
-        latents=torch.cat([part["latents"] for part in rows]),
-    )
-
-
-def _joined(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """Concatenate tensors of one name."""
-    names = parts[0] if parts else ()
-    return {name: torch.cat([part[name].detach().cpu() for part in parts]) for name in names}
-
-
-def _joined_history(histories: Sequence[list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """Join the records of the processes, step by step: lists run over particles."""
-    joined = []
-    for entries in zip(*histories, strict=False):
-        entry = dict(entries[0])
-        for key, value in entry.items():
-            if isinstance(value, list):
-                entry[key] = [v for other in entries for v in other[key]]
-        if "nfe" in entry:
-            entry["nfe"] = sum(other["nfe"] for other in entries)
-        joined.append(entry)
-    return joined
+    final = yield from steps
+    finals.append(final)
+    return final
 
 
 def _prompts_of_rows(prompt: Any, rows: int) -> list[str]:
@@ -577,42 +327,12 @@ def _prompts_of_rows(prompt: Any, rows: int) -> list[str]:
     return [p for p in prompts for _ in range(rows // len(prompts))]
 
 
-def _images_argument(pipe: Any) -> str:
-    import inspect
-
-    names = inspect.signature(type(pipe).__call__).parameters
-    return "num_videos_per_prompt" if "num_videos_per_prompt" in names else "num_images_per_prompt"
-
-
-@contextmanager
-def _quiet(pipe: Any) -> Iterator[None]:
-    """Hide the pipeline's own progress bar, which counts its steps."""
-    before = getattr(pipe, "_progress_bar_config", None)
-    pipe.set_progress_bar_config(disable=True)
-    try:
-        yield
-    finally:
-        if before is None:
-            del pipe._progress_bar_config
-        else:
-            pipe._progress_bar_config = before
-
-
-def _describe(value: Any) -> Any:
+def _described(value: Any) -> Any:
+    """Return a value as JSON can hold it; of a tensor, its shape."""
     if isinstance(value, (str, int, float, bool, type(None))):
         return value
     if isinstance(value, (list, tuple)):
-        return [_describe(item) for item in value]
+        return [_described(item) for item in value]
     if isinstance(value, torch.Tensor):
         return f"tensor {tuple(value.shape)} {str(value.dtype).removeprefix('torch.')}"
     return repr(value)
-
-
-def _versions(*others: str) -> dict[str, str]:
-    from importlib.metadata import version
-
-    return {
-        "ntrk": __version__,
-        "torch": torch.__version__,
-        **{name: version(name) for name in others},
-    }

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 import whitenoise as wn
 
@@ -24,7 +25,6 @@ from .rewards import Reward
 
 __all__ = ["Guided", "Query", "Run", "Schedule", "Steps", "drive"]
 
-Tensor = torch.Tensor
 
 _LEAST_CHECKED = 64  # values below which a report on noise says too little to be worth its time
 
@@ -94,6 +94,7 @@ class Run:
     reward_every: int = 1
     detach_model: bool = False
     on_bad_gradient: str = "fresh_noise"
+    check_noise: bool = True
     seed: int = 0
     processes: Processes = field(default_factory=Processes)
     on_step: Callable[[Run], None] = lambda run: None
@@ -220,21 +221,25 @@ class Run:
         }
         if cosine is not None:
             entry["cosine"] = cosine.tolist()
-        if kernel.std > 0 and x[0].numel() >= _LEAST_CHECKED:
-            perturbation = (x - kernel.mean) / kernel.std
-            entry["pvalue"] = [float(wn.typicality(row).pvalue) for row in perturbation]
+        if kernel.std > 0:
+            entry["pvalue"] = self._pvalues((x - kernel.mean) / kernel.std)
         self.history.append(entry)
         self.on_step(self)
 
     def describe_pass(self, number: int, reward: Tensor, noise: Tensor) -> dict[str, Any]:
         """Describe a whole trajectory, for methods that sample several: its noise, its rewards."""
         self.on_step(self)
-        rows = noise.movedim(1, 0)
         return {
             "step": number,
             "reward": reward.tolist(),
-            "pvalue": [float(wn.typicality(row.contiguous()).pvalue) for row in rows],
+            "pvalue": self._pvalues(noise.movedim(1, 0).contiguous()),
         }
+
+    def _pvalues(self, noise: Tensor) -> list[float]:
+        """Return how typical each particle's noise is; NaN where that is not asked for."""
+        if not self.check_noise or noise[0].numel() < _LEAST_CHECKED:
+            return [float("nan")] * len(noise)
+        return [float(wn.typicality(row).pvalue) for row in noise]
 
     def record_passes(self, batches: Sequence[Sequence[dict[str, Any]]]) -> None:
         """Write down the passes of all batches of particles."""

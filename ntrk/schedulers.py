@@ -116,4 +116,6 @@ def read_schedule(scheduler: Any, name: str) -> Schedule:
     """Return the noise levels of a scheduler whose timesteps have been set."""
     points = check_scheduler(scheduler, name).points(scheduler)
     kind = _KINDS[scheduler.config.get("prediction_type", "flow_prediction")]
-    return Schedule(tuple(points), kind, float(scheduler.init_noise_sigma))
+    # Flow schedulers have none: their path starts at pure noise.
+    scale = float(getattr(scheduler, "init_noise_sigma", 1.0))
+    return Schedule(tuple(points), kind, scale)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import torch
+from torch import Tensor
 
 import whitenoise as wn
 
 __all__ = ["OPERATORS", "whitening_operator"]
 
-Tensor = torch.Tensor
 Operator = Callable[..., Tensor]
 
 OPERATORS: dict[str, str] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 from .base import Base
@@ -76,7 +77,7 @@ def as_method(method: str | Method, **parameters: Any) -> Method:
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
     kind = METHODS[method]
-    known = list(kind.__dataclass_fields__)
+    known = [field.name for field in fields(kind)]
     unknown = sorted(set(given) - set(known))
     if unknown:
         raise TypeError(

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..sampler import Run, Steps
 from .method import Method, check_range
 from .trajectory import Ascent, optimise_noise
 
 __all__ = ["DNO", "improbability"]
-
-Tensor = torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -81,8 +80,8 @@ class DNO(Method):
 def improbability(noise: Tensor, rng: np.random.Generator, width: int = 4) -> Tensor:
     """Return minus the logarithm of how probable the moments of `noise` are, at most.
 
-    The noise, in a random order, makes m vectors of length k = `width`. For N(0, I), with ``M1`` the
-    norm of their mean and ``M2`` the spectral norm of ``mean(v v^T) - I``, the chance of a larger
+    The noise, in a random order, makes m vectors of length k. For N(0, I), with ``M1`` the norm of
+    their mean and ``M2`` the spectral norm of ``mean(v v^T) - I``, the chance of a larger
     value is at most ``2 exp(-m M1^2 / (2 k))`` and
     ``2 exp(-m max(sqrt(1 + M2) - 1 - sqrt(k / m), 0)^2 / 2)``.
 
@@ -92,6 +91,8 @@ def improbability(noise: Tensor, rng: np.random.Generator, width: int = 4) -> Te
         (n,), standard normal if all is well.
     rng
         Draws the order.
+    width
+        k.
 
     Returns
     -------

@@ -15,8 +15,8 @@ __all__ = ["FreeDoM"]
 class FreeDoM(Method):
     """Shift the mean as `DPS` does, and go each step of the middle third several times.
 
-    After such a step the state is noised back, ``x_t = a x_s + sqrt(sigma_t^2 - a^2 sigma_s^2) eps``
-    with ``a = alpha_t / alpha_s``, and the step is made anew. 25 steps take 41 evaluations.
+    After such a step the state is noised back, ``x_t = a x_s + sqrt(sigma_t^2 - a^2 sigma_s^2)
+    eps`` with ``a = alpha_t / alpha_s``, and the step is made anew. 25 steps take 41 evaluations.
 
     Parameters
     ----------

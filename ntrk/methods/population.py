@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import torch
+from torch import Tensor
 
 from ..sampler import Run
 
 __all__ = ["reborn"]
-
-Tensor = torch.Tensor
 
 
 def reborn(run: Run, ancestors: Tensor, *rows: Tensor) -> tuple[Tensor, ...]:
@@ -16,6 +14,8 @@ def reborn(run: Run, ancestors: Tensor, *rows: Tensor) -> tuple[Tensor, ...]:
 
     Parameters
     ----------
+    run
+        The run whose particles they are.
     ancestors
         (particles of all processes,).
     rows

@@ -6,14 +6,13 @@ import math
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from ..sampler import Guided, Run, Steps
 from .das import DAS
 from .method import Method, check_range
 
 __all__ = ["PsiSampler"]
-
-Tensor = torch.Tensor
 
 
 @dataclass(frozen=True)

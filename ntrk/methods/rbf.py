@@ -6,6 +6,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from .. import kernels
 from ..path import Denoised
@@ -13,8 +14,6 @@ from ..sampler import Query, Run, Steps
 from .method import Method, check_range
 
 __all__ = ["RBF"]
-
-Tensor = torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class RBF(Method):
     Budget Forcing", NeurIPS 2025.
     """
 
-    candidates: int = 20  # type: ignore[assignment]
+    candidates: int = 20
 
     name = "rbf"
     label = "RBF"

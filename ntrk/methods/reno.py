@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from ..sampler import Run, Steps
 from .method import Method, check_range
@@ -12,16 +13,14 @@ from .trajectory import Ascent, optimise_noise
 
 __all__ = ["ReNO"]
 
-Tensor = torch.Tensor
-
 
 @dataclass(frozen=True)
 class ReNO(Method):
     """Ascend the reward in the initial noise by stochastic gradient descent; keep the best pass.
 
     The loss adds ``penalty`` times minus the logarithm of the density of the noise's norm,
-    ``||z||^2 / 2 - (N - 1) log ||z||``; gradients are clipped to norm `clip`, and Nesterov's momentum
-    is 0.9, as in the authors' code. Injected noise stays as it was drawn.
+    ``||z||^2 / 2 - (N - 1) log ||z||``; gradients are clipped to norm `clip`, and Nesterov's
+    momentum is 0.9, as in the authors' code. Injected noise stays as it was drawn.
 
     Parameters
     ----------

@@ -6,6 +6,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from .. import kernels
 from ..path import Denoised
@@ -13,8 +14,6 @@ from ..sampler import Query, Run, Steps
 from .method import Method, check_range
 
 __all__ = ["SVDD"]
-
-Tensor = torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class SVDD(Method):
     Value-Based Decoding", NeurIPS 2025.
     """
 
-    candidates: int = 20  # type: ignore[assignment]
+    candidates: int = 20
 
     name = "svdd"
     label = "SVDD"
@@ -63,7 +62,7 @@ class SVDD(Method):
     def _best(
         self, states: Tensor, level: int, run: Run
     ) -> Generator[Query, Tensor, tuple[Tensor, Denoised, Tensor]]:
-        """Keep for each particle the candidate that scores best; they lie candidate by candidate."""
+        """Keep each particle's best candidate; rows run candidate by candidate."""
         denoised = yield from run.denoise(states, level)
         reward = run.score(denoised.data)
         best = reward.reshape(-1, run.particles).argmax(0)

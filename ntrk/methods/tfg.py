@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-
 from .. import kernels
 from ..sampler import Run, Steps
 from .method import Method, check_range
 
 __all__ = ["TFG"]
-
-Tensor = torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -20,8 +16,8 @@ class TFG(Method):
     """Shift the mean by the gradient in the state, and by ascents in the estimate of the data.
 
     ``x <- mean + std z + rho std^2 grad_x r / temperature + alpha_s D`` where D is the sum of
-    `ascents` steps ``mu / ascents sigma^2 / (alpha^2 + sigma^2) grad r(x0 + D) / temperature`` on the
-    Tweedie estimate: the posterior variance of unit-variance data. The authors search for both
+    `ascents` steps ``mu / ascents sigma^2 / (alpha^2 + sigma^2) grad r(x0 + D) / temperature`` on
+    the Tweedie estimate: the posterior variance of unit-variance data. The authors search for both
     sizes; these are what a first-order expansion of the target gives, so that rho and mu are near
     one. One model evaluation a step.
 

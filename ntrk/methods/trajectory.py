@@ -1,17 +1,17 @@
-"""A whole trajectory as a differentiable function of the noise it consumes, and its optimisation."""
+"""A whole trajectory as a differentiable function of its noise, and the optimisation of that."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
 
 import torch
+from torch import Tensor
 
 from .. import kernels
 from ..sampler import Query, Run, Steps
 
 __all__ = ["Ascent", "optimise_noise", "sample_with"]
 
-Tensor = torch.Tensor
 
 Ascent = tuple[Callable[[], Tensor], Callable[[Tensor], None]]
 """The noise as it is now, (steps + 1, rows, *shape), and what to do with the rewards it led to."""
@@ -26,6 +26,8 @@ def sample_with(
     ----------
     noise
         (steps + 1, rows, *shape), standard normal: the initial noise, and that of each step.
+    run
+        The run that samples.
     first
         Number of the first row's particle.
     """
@@ -42,6 +44,10 @@ def optimise_noise(run: Run, passes: int, begin: Callable[[Tensor, int], Ascent]
 
     Parameters
     ----------
+    run
+        The run that samples.
+    passes
+        Trajectories a particle.
     begin
         ``begin(noise, first)`` prepares the optimisation of some particles, from `first` on.
 
