@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 TORCH ?= torch==2.13.0
 SOURCES := $(shell find whitenoise ntrk -name '*.py' -o -name '*.cu')
 
-.PHONY: demo test test-slow lint types bench bench-quick bench-power bench-levels bench-sources docs clean
+.PHONY: demo test test-slow lint types bench bench-quick bench-power bench-levels bench-sources bench-exact docs clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -63,8 +63,10 @@ bench-levels: $(VENV)/for-test $(VENV)/installed
 	$(BIN)/python -m benchmarks.rare_levels
 
 bench-sources: $(VENV)/for-test $(VENV)/installed
-	$(BIN)/python -m pip install --quiet "diffusers==0.42.*"
 	$(BIN)/python -m benchmarks.sources --out docs/_tables/sources.md
+
+bench-exact: $(VENV)/for-test $(VENV)/installed
+	$(BIN)/python -m benchmarks.exact_world --out docs/_tables
 
 docs: $(VENV)/for-test
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -13,7 +13,7 @@ __all__ = ["default_diffusion", "describe_pipeline", "images_argument", "quiet"]
 
 
 def default_diffusion(pipe: Any) -> str:
-    """Return the diffusion coefficient that suits the scheduler of a pipeline; it may be refused."""
+    """Return the diffusion coefficient that suits a pipeline's scheduler, which may be refused."""
     return check_scheduler(pipe.scheduler, type(pipe.scheduler).__name__).diffusion
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -73,13 +74,15 @@ detach_model, on_bad_gradient, check_noise, progress
 
     Examples
     --------
+    >>> import torch
+    >>> target = torch.randn(16, 16, generator=torch.Generator().manual_seed(0))
     >>> out = sample(  # data that are standard normal
     ...     lambda x, t: x * (2 * t - 1) / (t**2 + (1 - t) ** 2),
     ...     (16, 16),
-    ...     reward=lambda x, prompts: x.mean((1, 2)),
+    ...     reward=lambda x, prompts: (x * target).mean((1, 2)),
     ...     particles=2,
     ... )
-    >>> out.nfe, out.images.shape, bool((out.reward > 0.1).all())
+    >>> out.nfe, out.images.shape, bool((out.reward > 0.5).all())
     (50, torch.Size([2, 16, 16]), True)
     """
     plan = make_plan(
@@ -113,17 +116,15 @@ detach_model, on_bad_gradient, check_noise, progress
             on_step=show,
         )
         final = None
-        try:
+        with suppress(KeyboardInterrupt):  # the result says so, and holds the last estimates
             final = drive(plan.method.sample(run), lambda x, level: velocity(x, times[level]))
-        except KeyboardInterrupt:
-            pass  # the result says so, and holds the last estimates
     settings = plan.settings() | {
         "times": times,
         "particles": particles,
         "seed": base_seed,
         "dtype": str(dtype).removeprefix("torch."),
     }
-    return make_result(run, final, held_out, settings)
+    return make_result(plan, run, final, held_out, settings)
 
 
 def _checked_times(times: Sequence[float] | None, steps: int) -> list[float]:

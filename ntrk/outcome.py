@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .plan import Plan
 from .result import Result
 from .rewards import Reward
 from .sampler import Run
@@ -18,14 +19,14 @@ HeldOut = Mapping[str, Callable[..., Tensor]] | None
 
 
 def make_result(
-    run: Run, final: Tensor | None, held_out: HeldOut, settings: dict[str, Any]
+    plan: Plan, run: Run, final: Tensor | None, held_out: HeldOut, settings: dict[str, Any]
 ) -> Result:
     """Decode and score what a method returned, or the last estimates if it was interrupted.
 
     Parameters
     ----------
-    run
-        The run, ended or not.
+    plan, run
+        What was to be done, and the run that did it, ended or not.
     final
         What the method returned; None if it did not.
     held_out
@@ -52,8 +53,7 @@ def make_result(
         raise FloatingPointError("the decoder gave values that are not finite")
     parts = run.processes.gather_objects(local)
     # Every process has the same row where a method keeps the best of all particles.
-    shared = len(latents) != run.particles and final is not None
-    rows = parts[:1] if shared else parts
+    rows = parts[:1] if plan.method.returns_best and final is not None else parts
     rewards = _joined([part["rewards"] for part in rows])
     return Result(
         torch.cat([part["images"] for part in rows]),

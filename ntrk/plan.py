@@ -100,6 +100,11 @@ check_noise
             f"reward_every must be 1 for the method {chosen.name!r}, which needs the reward on "
             f"every step, got {reward_every}"
         )
+    if detach_model and not chosen.detachable:
+        raise ValueError(
+            f"detach_model must be False for the method {chosen.name!r}, whose gradients go through "
+            "the whole trajectory"
+        )
     return Plan(
         chosen,
         total,

@@ -13,6 +13,7 @@ from .equipment import default_diffusion, describe_pipeline, images_argument, qu
 from .methods import Method
 from .noise import CallNoise, ParticleNoise
 from .outcome import HeldOut, make_result
+from .pipelines import Decoder, frozen, gradient_checkpoints, tilted, vae_tiles
 from .plan import Coefficient, as_count, as_seed, make_plan
 from .processes import Processes
 from .progress import progress_bar
@@ -130,8 +131,6 @@ def generate(
     One evaluation of the model a step and particle costs one NFE, also if the pipeline runs it
     twice for guidance. `Result.nfe` counts what was evaluated.
     """
-    from .pipelines import Decoder, frozen, gradient_checkpoints, tilted, vae_tiles
-
     plan = make_plan(
         reward,
         method,
@@ -178,7 +177,7 @@ def generate(
         show = stack.enter_context(progress_bar(evaluations, shown=shown))
         with tilted(pipe, begin), suppress(KeyboardInterrupt):
             pipe(
-                prompt,
+                prompt=prompt,
                 num_inference_steps=steps,
                 output_type="latent",
                 **{images_argument(pipe): rows},
@@ -198,7 +197,7 @@ def generate(
             "pipe_kwargs": {name: _described(value) for name, value in pipe_kwargs.items()},
         }
         with frozen(pipe), decoder.upcast():
-            return make_result(runs[0], finals[0] if finals else None, held_out, settings)
+            return make_result(plan, runs[0], finals[0] if finals else None, held_out, settings)
 
 
 class Tilt:
@@ -269,8 +268,6 @@ check_noise
     the call, from Torch's default one if there is none. A ``callback_on_step_end`` is called after
     every evaluation of the model.
     """
-    from .pipelines import Decoder, tilted
-
     plan = make_plan(
         reward,
         method,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -113,8 +114,21 @@ def check_scheduler(scheduler: Any, name: str) -> Supported:
 
 
 def read_schedule(scheduler: Any, name: str) -> Schedule:
-    """Return the noise levels of a scheduler whose timesteps have been set."""
+    """Return the noise levels of a scheduler whose timesteps have been set.
+
+    Raises
+    ------
+    UnsupportedSchedulerError
+        Naming the scheduler, if it has two equal levels: there is no step between them.
+    """
     points = check_scheduler(scheduler, name).points(scheduler)
+    for step, (now, then) in enumerate(itertools.pairwise(points)):
+        if not then.time < now.time:
+            raise UnsupportedSchedulerError(
+                f"{name} cannot be tilted with these settings: at step {step} of "
+                f"{len(points) - 1} its sigma goes from {now.sigma:g} to {then.sigma:g}, and must "
+                'fall; at the end, set_alpha_to_one=True or final_sigmas_type="zero" make it'
+            )
     kind = _KINDS[scheduler.config.get("prediction_type", "flow_prediction")]
     # Flow schedulers have none: their path starts at pure noise.
     scale = float(getattr(scheduler, "init_noise_sigma", 1.0))

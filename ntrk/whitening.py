@@ -35,6 +35,7 @@ def whitening_operator(whitening: str | Operator, shape: tuple[int, ...]) -> Ope
 
     Examples
     --------
+    >>> import torch
     >>> W = whitening_operator("sphere", (4,))
     >>> W(torch.tensor([3.0, 0.0, 0.0, 4.0]))
     tensor([1.2000, 0.0000, 0.0000, 1.6000])

@@ -31,6 +31,7 @@ class BestOfN(Method):
     summary = "the best of N independent runs of another method (†)"
     kind = "search"
     population = True
+    returns_best = True
 
     @property
     def label(self) -> str:  # type: ignore[override]

@@ -49,6 +49,7 @@ class DNO(Method):
     summary = "all noise of the trajectory optimised, by the gradient through it"
     kind = "noise optimisation"
     needs_gradient = True
+    detachable = False
 
     def __post_init__(self) -> None:
         check_range("passes", self.passes, 1)

@@ -22,6 +22,10 @@ class Method:
     needs_gradient: ClassVar[bool] = False
     population: ClassVar[bool] = False
     """Whether particles interact, so that they must be of one prompt."""
+    returns_best: ClassVar[bool] = False
+    """Whether it returns one state, the best of all particles."""
+    detachable: ClassVar[bool] = True
+    """Whether its gradients can do without the model's, `detach_model`."""
     thins_rewards: ClassVar[bool] = False
     """Whether it can do with a reward on every few steps, `reward_every`."""
 

@@ -45,6 +45,7 @@ class ReNO(Method):
     summary = "the initial noise optimised, by the gradient through the trajectory"
     kind = "noise optimisation"
     needs_gradient = True
+    detachable = False
 
     def __post_init__(self) -> None:
         check_range("passes", self.passes, 1)
