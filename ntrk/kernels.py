@@ -16,6 +16,7 @@ __all__ = [
     "noise_tilted",
     "reverse_kernel",
     "search",
+    "shifted_noise",
     "tilted_noise",
 ]
 
@@ -96,6 +97,11 @@ def base(kernel: Gaussian, z: Tensor) -> Tensor:
 def mean_shifted(kernel: Gaussian, z: Tensor, shift: Tensor) -> Tensor:
     """Draw from the kernel whose mean a gradient has moved (Eq. 6)."""
     return base(kernel, z) + shift
+
+
+def shifted_noise(kernel: Gaussian, z: Tensor, shift: Tensor) -> Tensor:
+    """Return the perturbation that a shift amounts to, relative to the base mean (Eq. 7)."""
+    return z + shift / kernel.std if kernel.std > 0 else z
 
 
 def search(kernel: Gaussian, zs: Tensor) -> Tensor:

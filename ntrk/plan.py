@@ -102,8 +102,8 @@ check_noise
         )
     if detach_model and not chosen.detachable:
         raise ValueError(
-            f"detach_model must be False for the method {chosen.name!r}, whose gradients go through "
-            "the whole trajectory"
+            f"detach_model must be False for the method {chosen.name!r}, whose gradients go "
+            "through the whole trajectory"
         )
     return Plan(
         chosen,

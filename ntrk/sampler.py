@@ -126,6 +126,10 @@ class Run:
         """Give the initial states, at the scale of the first level."""
         self._initial = states
 
+    def prior(self) -> Gaussian:
+        """Return the law of the initial states."""
+        return Gaussian(torch.zeros_like(self.like), self.schedule.initial_scale)
+
     def kernel(self, x: Tensor, denoised: Denoised, level: int) -> Gaussian:
         """Return the base kernel from `level` to the next."""
         points = self.schedule.points
@@ -202,17 +206,18 @@ class Run:
     def record(
         self,
         level: int,
-        x: Tensor,
-        kernel: Gaussian,
-        denoised: Denoised,
+        std: float,
+        perturbation: Tensor,
+        data: Tensor,
         reward: Tensor,
         cosine: Tensor | None = None,
     ) -> None:
-        """Write down a step that led from `kernel` to `x`, with the p-value of what it injected.
+        """Write down a step, with the p-value of its perturbation.
 
-        The standardised perturbation relative to the base mean, Eqs. 7 and 13 of the paper.
+        That is the standardised one relative to the base mean, Eqs. 7 and 13 of the paper. Methods
+        give it as they made it: a difference of states would carry their rounding.
         """
-        self.latest = denoised.data
+        self.latest = data
         entry: dict[str, Any] = {
             "step": level,
             "sigma": self.schedule.points[level].sigma,
@@ -221,8 +226,8 @@ class Run:
         }
         if cosine is not None:
             entry["cosine"] = cosine.tolist()
-        if kernel.std > 0:
-            entry["pvalue"] = self._pvalues((x - kernel.mean) / kernel.std)
+        if std > 0:
+            entry["pvalue"] = self._pvalues(perturbation)
         self.history.append(entry)
         self.on_step(self)
 

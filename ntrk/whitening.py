@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor
 
@@ -41,7 +41,7 @@ def whitening_operator(whitening: str | Operator, shape: tuple[int, ...]) -> Ope
     tensor([1.2000, 0.0000, 0.0000, 1.6000])
     """
     if callable(whitening):
-        return whitening
+        return cast(Operator, whitening)
     if whitening == "identity":
         return lambda x, rng=None: x
     if whitening == "sphere":

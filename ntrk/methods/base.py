@@ -29,7 +29,7 @@ class Base(Method):
         for level in range(run.steps):
             denoised = yield from run.denoise(x, level)
             kernel = run.kernel(x, denoised, level)
-            x = kernels.base(kernel, run.noise.normal(x))
-            reward = run.score(denoised.data, level)
-            run.record(level, x, kernel, denoised, reward)
+            z = run.noise.normal(x)
+            x = kernels.base(kernel, z)
+            run.record(level, kernel.std, z, denoised.data, run.score(denoised.data, level))
         return x

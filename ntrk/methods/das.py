@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from .. import kernels
 from ..path import Denoised
@@ -59,7 +60,7 @@ class DAS(Method):
     def sample(self, run: Run) -> Steps:
         return (yield from self.sample_from(run.start(), run))
 
-    def sample_from(self, x: torch.Tensor, run: Run) -> Steps:
+    def sample_from(self, x: Tensor, run: Run) -> Steps:
         """Sample from given initial states."""
         growth = 2 ** (1 / run.steps) - 1 if self.growth is None else self.growth
         chance = np.random.default_rng([run.seed, 0xDA5])  # the same on all processes
@@ -83,12 +84,15 @@ class DAS(Method):
             z = run.noise.normal(x)
             shift = scale * kernel.std**2 * guided.gradient
             x = kernels.mean_shifted(kernel, z, shift)
-            if kernel.std > 0:
-                # log N(x; mean, std^2) - log N(x; mean + shift, std^2)
-                gap = shift / kernel.std
-                log_weights -= (gap * z + gap**2 / 2).flatten(1).sum(1).double().cpu()
-            run.record(level, x, kernel, guided.denoised, guided.reward)
+            perturbation = kernels.shifted_noise(kernel, z, shift)
+            # log N(x; mean, std^2) - log N(x; mean + shift, std^2)
+            log_weights += (_squares(z) - _squares(perturbation)) / 2
+            run.record(level, kernel.std, perturbation, guided.denoised.data, guided.reward)
         log_weights += run.score(x) / self.temperature - potential
         weights = normalized_weights(run.processes.gather(log_weights))
         (x,) = reborn(run, ssp_resample(weights, chance), x)
         return x
+
+
+def _squares(z: Tensor) -> Tensor:
+    return (z.double() ** 2).flatten(1).sum(1).cpu()

@@ -47,6 +47,8 @@ class DPS(Method):
             guided = yield from run.guide(x, level)
             kernel = run.kernel(x, guided.denoised, level)
             shift = kernel.std**2 / self.temperature * guided.gradient
-            x = kernels.mean_shifted(kernel, run.noise.normal(x), shift)
-            run.record(level, x, kernel, guided.denoised, guided.reward)
+            z = run.noise.normal(x)
+            x = kernels.mean_shifted(kernel, z, shift)
+            perturbation = kernels.shifted_noise(kernel, z, shift)
+            run.record(level, kernel.std, perturbation, guided.denoised.data, guided.reward)
         return x

@@ -82,8 +82,9 @@ class FKSteering(Method):
                 )
                 denoised = denoised._replace(data=data, noise=noise)
             kernel = run.kernel(x, denoised, level)
-            x = kernels.base(kernel, run.noise.normal(x))
-            run.record(level, x, kernel, denoised, reward)
+            z = run.noise.normal(x)
+            x = kernels.base(kernel, z)
+            run.record(level, kernel.std, z, denoised.data, reward)
         log_weights = run.score(x).double() / self.temperature - spent
         (x,) = reborn(run, _ancestors(log_weights, run, chance), x)
         return x

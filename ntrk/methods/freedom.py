@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from .. import kernels
 from ..sampler import Run, Steps
 from .method import Method, check_range
@@ -52,8 +54,10 @@ class FreeDoM(Method):
                 guided = yield from run.guide(x, level)
                 kernel = run.kernel(x, guided.denoised, level)
                 shift = kernel.std**2 / self.temperature * guided.gradient
-                x = kernels.mean_shifted(kernel, run.noise.normal(x), shift)
-                run.record(level, x, kernel, guided.denoised, guided.reward)
+                z = run.noise.normal(x)
+                x = kernels.mean_shifted(kernel, z, shift)
+                perturbation = kernels.shifted_noise(kernel, z, shift)
+                run.record(level, kernel.std, perturbation, guided.denoised.data, guided.reward)
                 if again:
                     x = self._back(x, level, run)
         return x
@@ -61,12 +65,12 @@ class FreeDoM(Method):
     def evaluations(self, steps: int) -> int:
         return steps + (self.repeats - 1) * len(_middle_third(steps))
 
-    def _back(self, x: object, level: int, run: Run) -> object:
+    def _back(self, x: Tensor, level: int, run: Run) -> Tensor:
         """Noise the state at the next level back to this one."""
         now, then = run.schedule.points[level : level + 2]
         ratio = now.alpha / then.alpha
         added = (now.sigma**2 - (ratio * then.sigma) ** 2) ** 0.5
-        return ratio * x + added * run.noise.normal(x)  # type: ignore[operator, arg-type]
+        return ratio * x + added * run.noise.normal(x)
 
 
 def _middle_third(steps: int) -> range:

@@ -56,7 +56,7 @@ class NTRK(Method):
             if kernel.std > 0:
                 noise, cosine = self._tilt(z, guided.gradient, whiten, run)
             x = kernels.base(kernel, noise)
-            run.record(level, x, kernel, guided.denoised, guided.reward, cosine)
+            run.record(level, kernel.std, noise, guided.denoised.data, guided.reward, cosine)
         return x
 
     def _tilt(self, z: Any, gradient: Any, whiten: Callable[..., Any], run: Run) -> tuple[Any, Any]:

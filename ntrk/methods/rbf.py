@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from .. import kernels
-from ..path import Denoised
 from ..sampler import Query, Run, Steps
 from .method import Method, check_range
 
@@ -52,38 +52,45 @@ class RBF(Method):
         for particle in range(run.particles):
             trails.append((yield from self._trail(run, particle)))
         for level, moves in enumerate(zip(*trails, strict=True)):
-            x, mean, data, noise = (torch.cat(e) for e in list(zip(*moves, strict=True))[:4])
-            std, reward = moves[0][4], torch.cat([move[5] for move in moves])
-            run.record(level, x, kernels.Gaussian(mean, std), Denoised(data, noise), reward)
-        return x
+            std = moves[0].std
+            noise, data, reward = (torch.cat(e) for e in list(zip(*moves, strict=True))[1:])
+            if level:
+                run.record(level - 1, std, noise, data, reward)
+        return data
 
     def evaluations(self, steps: int) -> int:
         return self.candidates * steps
 
-    def _trail(
-        self, run: Run, particle: int
-    ) -> Generator[Query, Tensor, list[tuple[Tensor, Tensor, Tensor, Tensor, float, Tensor]]]:
-        """Sample one particle; return what each step did."""
-        moves = []
+    def _trail(self, run: Run, particle: int) -> Generator[Query, Tensor, list[_Move]]:
+        """Sample one particle; return its move to each level."""
         like = run.like[particle : particle + 1]
         kernel = kernels.Gaussian(torch.zeros_like(like), run.schedule.initial_scale)
-        before, goal, quota = Denoised(like, like), torch.tensor([-torch.inf]), 0
+        moves: list[_Move] = []
+        goal, quota = torch.tensor([-torch.inf]), 0
         for level in range(run.steps + 1):
             quota += self.candidates
-            best = None
+            best: _Move | None = None
             while best is None or (quota > 0 and kernel.std > 0):
-                state = kernels.search(kernel, run.noise.normal(like, particle))
+                noise = run.noise.normal(like, particle)
+                state = kernels.search(kernel, noise)
                 denoised = yield from run.denoise(state, level)
-                reward = run.score(denoised.data)
+                move = _Move(kernel.std, noise, denoised.data, run.score(denoised.data))
                 quota -= 1
-                if best is None or reward > best[2]:
-                    best = state, denoised, reward
-                if reward > goal:
-                    goal = reward
+                if best is None or move.reward > best.reward:
+                    best, kept = move, (state, denoised)
+                if move.reward > goal:
+                    goal = move.reward
                     break
-            state, denoised, reward = best
-            if level:
-                moves.append((state, kernel.mean, *before, kernel.std, reward))
+            moves.append(best)
             if level < run.steps:
-                kernel, before = run.kernel(state, denoised, level), denoised
+                kernel = run.kernel(*kept, level)
         return moves
+
+
+class _Move(NamedTuple):
+    """How a particle came to a level: by what noise, to what estimate and reward."""
+
+    std: float
+    noise: Tensor
+    data: Tensor
+    reward: Tensor

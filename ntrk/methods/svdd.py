@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from .. import kernels
 from ..path import Denoised
-from ..sampler import Query, Run, Steps
+from ..sampler import Run, Steps
 from .method import Method, check_range
 
 __all__ = ["SVDD"]
@@ -45,29 +43,22 @@ class SVDD(Method):
         check_range("candidates", self.candidates, 1)
 
     def sample(self, run: Run) -> Steps:
-        first = [
-            run.schedule.initial_scale * run.noise.normal(run.like) for _ in range(self.candidates)
-        ]
-        x, denoised, _ = yield from self._best(torch.cat(first), 0, run)
-        for level in range(run.steps):
-            kernel = run.kernel(x, denoised, level)
-            draws = self.candidates if level + 1 < run.steps else 1
-            noise = torch.stack([run.noise.normal(x) for _ in range(draws)])
-            states = kernels.search(kernel, noise).flatten(0, 1)
-            x, found, reward = yield from self._best(states, level + 1, run)
-            run.record(level, x, kernel, denoised, reward)
-            denoised = found
+        kernel = run.prior()
+        for level in range(run.steps + 1):
+            draws = self.candidates if level < run.steps else 1
+            noise = torch.stack([run.noise.normal(run.like) for _ in range(draws)])
+            states = kernels.search(kernel, noise).flatten(0, 1)  # candidate by candidate
+            found = yield from run.denoise(states, level)
+            reward = run.score(found.data)
+            best = reward.reshape(draws, -1).argmax(0)
+            rows = best * run.particles + torch.arange(run.particles)
+            x, denoised = states[rows], Denoised(*(e[rows] for e in found))
+            if level:
+                chosen = noise.flatten(0, 1)[rows]
+                run.record(level - 1, kernel.std, chosen, denoised.data, reward[rows])
+            if level < run.steps:
+                kernel = run.kernel(x, denoised, level)
         return x
-
-    def _best(
-        self, states: Tensor, level: int, run: Run
-    ) -> Generator[Query, Tensor, tuple[Tensor, Denoised, Tensor]]:
-        """Keep each particle's best candidate; rows run candidate by candidate."""
-        denoised = yield from run.denoise(states, level)
-        reward = run.score(denoised.data)
-        best = reward.reshape(-1, run.particles).argmax(0)
-        rows = best * run.particles + torch.arange(run.particles)
-        return states[rows], Denoised(*(e[rows] for e in denoised)), reward[rows]
 
     def evaluations(self, steps: int) -> int:
         return self.candidates * steps

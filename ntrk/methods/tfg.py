@@ -67,6 +67,8 @@ class TFG(Method):
                 for _ in range(self.ascents):
                     data = data + step * run.ascent(data, level)
             shift = shift + then.alpha * (data - guided.denoised.data)
-            x = kernels.mean_shifted(kernel, run.noise.normal(x), shift)
-            run.record(level, x, kernel, guided.denoised, guided.reward)
+            z = run.noise.normal(x)
+            x = kernels.mean_shifted(kernel, z, shift)
+            perturbation = kernels.shifted_noise(kernel, z, shift)
+            run.record(level, kernel.std, perturbation, guided.denoised.data, guided.reward)
         return x
