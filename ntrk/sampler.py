@@ -169,7 +169,7 @@ class Run:
             )
             data = denoised.data
             if self.detach_model and level < self.steps:
-                # As if the model did not see `x`: its prediction is a constant.
+                # As if the model did not see `x`: its velocity, whatever it predicts, is constant.
                 point = self.schedule.points[level]
                 prediction = point.velocity(Denoised(*(e.detach() for e in denoised)))
                 data = point.denoise(leaf, prediction, "velocity").data

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
 
 from torch import Tensor
 
@@ -41,7 +40,7 @@ def whitening_operator(whitening: str | Operator, shape: tuple[int, ...]) -> Ope
     tensor([1.2000, 0.0000, 0.0000, 1.6000])
     """
     if callable(whitening):
-        return cast(Operator, whitening)
+        return whitening
     if whitening == "identity":
         return lambda x, rng=None: x
     if whitening == "sphere":
@@ -53,5 +52,5 @@ def whitening_operator(whitening: str | Operator, shape: tuple[int, ...]) -> Ope
             f"whitening must be one of {', '.join(OPERATORS)}, a Whitener or a function, got "
             f"{whitening!r}"
         )
-    operator: Any = wn.Whitener(shape, preset=whitening)
+    operator: Operator = wn.Whitener(shape, preset=whitening)
     return operator

@@ -48,9 +48,10 @@ class RBF(Method):
 
     def sample(self, run: Run) -> Steps:
         # Particles advance at different evaluations, so one is finished before the next starts.
-        trails = []
+        trails: list[list[_Move]] = []
         for particle in range(run.particles):
-            trails.append((yield from self._trail(run, particle)))
+            trails.append([])
+            yield from self._follow(run, particle, trails)
         for level, moves in enumerate(zip(*trails, strict=True)):
             std = moves[0].std
             noise, data, reward = (torch.cat(e) for e in list(zip(*moves, strict=True))[1:])
@@ -61,11 +62,12 @@ class RBF(Method):
     def evaluations(self, steps: int) -> int:
         return self.candidates * steps
 
-    def _trail(self, run: Run, particle: int) -> Generator[Query, Tensor, list[_Move]]:
-        """Sample one particle; return its move to each level."""
+    def _follow(
+        self, run: Run, particle: int, trails: list[list[_Move]]
+    ) -> Generator[Query, Tensor, None]:
+        """Sample one particle; add its move to each level to its trail, the last one."""
         like = run.like[particle : particle + 1]
         kernel = kernels.Gaussian(torch.zeros_like(like), run.schedule.initial_scale)
-        moves: list[_Move] = []
         goal, quota = torch.tensor([-torch.inf]), 0
         for level in range(run.steps + 1):
             quota += self.candidates
@@ -81,10 +83,11 @@ class RBF(Method):
                 if move.reward > goal:
                     goal = move.reward
                     break
-            moves.append(best)
+            trails[-1].append(best)
+            run.latest = torch.cat([trail[-1].data for trail in trails])
+            run.on_step(run)
             if level < run.steps:
                 kernel = run.kernel(*kept, level)
-        return moves
 
 
 class _Move(NamedTuple):

@@ -57,7 +57,8 @@ def optimise_noise(run: Run, passes: int, begin: Callable[[Tensor, int], Ascent]
     """
     start = run.start() / run.schedule.initial_scale
     noise = torch.stack([start, *(run.noise.normal(start) for _ in range(run.steps))])
-    results, records = [], []
+    results: list[Tensor] = []
+    records = []
     for first in range(0, run.particles, run.batch_size):
         current, update = begin(noise[:, first : first + run.batch_size], first)
         best = record = None
@@ -71,6 +72,7 @@ def optimise_noise(run: Run, passes: int, begin: Callable[[Tensor, int], Ascent]
             better = scores > record
             best = torch.where(better.reshape(-1, *[1] * (x.ndim - 1)), x, best)
             record = torch.maximum(record, scores)
+            run.latest = torch.cat([*results, best])
             passed.append(run.describe_pass(number, scores, used.detach()))
             if number + 1 < passes:
                 update(reward)
