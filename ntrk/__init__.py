@@ -1,17 +1,18 @@
-"""Reward alignment of diffusion models by the Noise-Tilted Reverse Kernel, on top of `whitenoise`."""
+"""Reward alignment of diffusion models: the Noise-Tilted Reverse Kernel, and its rivals."""
 
 try:
     import torch as _torch  # noqa: F401
 except ImportError as error:
     raise ImportError('ntrk needs Torch: pip install "noisetilt[ntrk]"') from error
 
-__version__ = "0.4.0"
+from whitenoise import __version__
 
 from . import diffusion, kernels, methods, path, rewards, whitening
+from .flows import sample
 from .methods import METHODS, Method
 from .result import Result, read_settings
 from .rewards import Reward
-from .run import Tilt, generate, sample, tilt
+from .run import Tilt, generate, tilt
 from .schedulers import UnsupportedSchedulerError
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Reward",
     "Tilt",
     "UnsupportedSchedulerError",
+    "__version__",
     "diffusion",
     "generate",
     "kernels",

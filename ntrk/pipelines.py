@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -100,10 +100,10 @@ class _Now:
     def tolist(self) -> _Now:
         return self
 
-    def __rsub__(self, other: float) -> _Now:
+    def __rsub__(self, other: Any) -> _Now:
         return _Now(lambda: other - float(self.read()))
 
-    def __truediv__(self, other: float) -> _Now:
+    def __truediv__(self, other: Any) -> _Now:
         return _Now(lambda: float(self.read()) / other)
 
 
@@ -114,11 +114,20 @@ class _Timesteps(_Now):
         super().__init__(lambda: conductor.time)
         self.conductor, self.length = conductor, length
 
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            raise TypeError(
+                f"{type(self.conductor.pipe).__name__} cannot be tilted: it starts between noise "
+                "and data, as pipelines from image to image do"
+            )
+        return self.read()
+
     def __len__(self) -> int:
         return self.length
 
     def __iter__(self) -> Iterator[Tensor]:
-        return self.conductor.play()
+        self.conductor.playing = self.conductor.play()
+        return self.conductor.playing
 
 
 class _Conductor:
@@ -129,18 +138,18 @@ class _Conductor:
         self.scheduler_name = type(pipe.scheduler).__name__
         self.schedule: Schedule
         self.times: Tensor
-        self.latents: Tensor  # what the pipeline starts from
+        self.latents: Tensor  # what the pipeline holds
         self.layout: _Layout
         self.query: Query | None = None
         self.steps: Steps
-        self.first = True
+        self.playing: Generator[Tensor, None, None] | None = None
 
     @property
     def time(self) -> Tensor:
         """The timestep of the present query."""
         return self.times[self.query.level if self.query else 0]
 
-    def play(self) -> Iterator[Tensor]:
+    def play(self) -> Generator[Tensor, None, None]:
         """Yield the timestep of each query, until the method or the pipeline has had enough."""
         initial = self.layout.unpack(self.latents.detach()).float()
         with Decoder(self.pipe).upcast():
@@ -155,18 +164,23 @@ class _Conductor:
     def step(self, prediction: Tensor, sample: Tensor) -> Tensor:
         """Hand the prediction to the method; return what it wants to know next, or its result."""
         torch.set_grad_enabled(True)
-        if self.first and sample.data_ptr() != self.latents.data_ptr():
+        if sample.data_ptr() != self.latents.data_ptr():
             raise RuntimeError(
-                f"{type(self.pipe).__name__} copies its latents before the first step, so that it "
-                "cannot be tilted"
+                f"{type(self.pipe).__name__}, or a callback, replaced the latents that the method "
+                "works with, so that it cannot be tilted"
             )
-        self.first = False
         try:
             self.query = self.steps.send(self.layout.unpack(prediction))
             following = self.query.x
         except StopIteration as done:
             self.query, following = None, done.value
-        return self.layout.pack(following).to(sample.dtype)
+        self.latents = self.layout.pack(following).to(sample.dtype)
+        return self.latents
+
+    def close(self) -> None:
+        """End `play` at once: an error that is still held would keep it, and the VAE, open."""
+        if self.playing is not None:
+            self.playing.close()
 
     def scaled(self, sample: Tensor) -> Tensor:
         """Return what the model sees of a state: unit variance."""
@@ -182,6 +196,8 @@ def _conducted_scheduler(conductor: _Conductor) -> Any:
     exploding = conductor.scheduler_name.startswith("Euler")
 
     class Conducted(kind):  # type: ignore[misc, valid-type]
+        timesteps: Any
+
         @functools.wraps(kind.set_timesteps)
         def set_timesteps(self, *args: Any, **kwargs: Any) -> None:
             super().set_timesteps(*args, **kwargs)
@@ -221,15 +237,20 @@ def tilted(pipe: Any, begin: Begin) -> Iterator[None]:
         Starts the method of a call.
     """
     check_scheduler(pipe.scheduler, type(pipe.scheduler).__name__)
-    kind = type(pipe)
-    call = getattr(kind.__call__, "__wrapped__", None)
+    kind: Any = type(pipe)
+    if hasattr(kind, "_tilted"):
+        raise RuntimeError(f"{kind.__name__} is being tilted already")
+    call: Any = getattr(kind.__call__, "__wrapped__", None)
     if call is None or not hasattr(kind, "prepare_latents"):
         raise TypeError(
-            f"{kind.__name__} cannot be tilted: it has no prepare_latents, or its call is not under "
-            "torch.no_grad"
+            f"{kind.__name__} cannot be tilted: it has no prepare_latents, or no torch.no_grad "
+            "around its call"
         )
 
-    class Tilted(kind):  # type: ignore[misc, valid-type]
+    class Tilted(kind):  # type: ignore[misc]
+        _tilted = True
+        scheduler: Any
+
         @functools.wraps(kind.__call__)
         def __call__(self, *args: Any, **kwargs: Any) -> Any:
             arguments = _bind(call, self, *args, **kwargs)
@@ -241,6 +262,7 @@ def tilted(pipe: Any, begin: Begin) -> Iterator[None]:
                 with torch.enable_grad(), frozen(self):
                     return call(self, *args, **kwargs)
             finally:
+                conductor.close()
                 self.scheduler = scheduler
 
         def prepare_latents(self, *args: Any, **kwargs: Any) -> Any:
@@ -276,6 +298,9 @@ def _check_arguments(arguments: dict[str, Any]) -> None:
     for name, reason in reasons.items():
         if arguments.get(name):
             raise ValueError(f"{name}={arguments[name]!r} cannot be honoured: {reason}")
+    # Some pipelines take any argument, for the sake of these two, and ignore the rest.
+    for name in set(arguments.get("kwargs", ())) - {"callback", "callback_steps"}:
+        raise TypeError(f"the pipeline has no argument {name!r}")
 
 
 @contextmanager

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-__all__ = ["Processes"]
+__all__ = ["Processes", "launched"]
+
+# The process with the fewest particles waits for the others, as long as a particle takes; if one of
+# them dies, its launcher ends them all.
+_PATIENCE = timedelta(days=7)
 
 
 class Processes:
@@ -49,3 +57,41 @@ class Processes:
         """Return of all rows those of the particles that live here."""
         share = self.share(len(rows))
         return rows[share.start : share.stop]
+
+
+@contextmanager
+def launched(device: str = "auto") -> Iterator[torch.device]:
+    """Join the processes that `torchrun` started, if it did, and leave them at the end.
+
+    Parameters
+    ----------
+    device
+        ``"cpu"``, ``"cuda"``, or ``"auto"`` for CUDA if it is there.
+
+    Yields
+    ------
+    torch.device
+        That of this process. Processes of one machine take its GPUs in turn.
+
+    Raises
+    ------
+    ValueError
+        If there is no such device.
+    """
+    gpus = torch.cuda.device_count()
+    if device not in ("auto", "cpu", "cuda") or (device == "cuda" and not gpus):
+        raise ValueError(f"device must be one that is there, auto, cpu or cuda, got {device!r}")
+    place = torch.device("cpu")
+    if device != "cpu" and gpus:
+        place = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)) % gpus)
+        torch.cuda.set_device(place)
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        yield place
+        return
+    # NCCL refuses two processes on one GPU.
+    apart = place.type == "cuda" and gpus >= int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    dist.init_process_group("nccl" if apart else "gloo", timeout=_PATIENCE)
+    try:
+        yield place
+    finally:
+        dist.destroy_process_group()

@@ -277,8 +277,8 @@ class Run:
             return Denoised(x, torch.zeros_like(x))
         rows = len(x)
         full = torch.cat([x, *[x[-1:]] * (self.batch_size - rows)])
-        self.nfe += rows
         prediction = (yield Query(full, level))[:rows].to(x.dtype)
+        self.nfe += rows  # once it is evaluated: a query of an interrupted run is not
         if not bool(torch.isfinite(prediction).all()):
             raise FloatingPointError(
                 f"the model's prediction at step {level} is not finite; a wider dtype of its "

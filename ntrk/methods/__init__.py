@@ -49,7 +49,7 @@ METHODS: dict[str, type[Method]] = {
 """By name."""
 
 
-def as_method(method: str | Method, **parameters: Any) -> Method:
+def as_method(method: str | Method, /, **parameters: Any) -> Method:
     """Return a `Method`, by name with parameters, or as it is.
 
     Parameters

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
+from torch import Tensor
 
 __all__ = ["PLAIN", "brightness", "contrast", "redness"]
-
-Tensor = torch.Tensor
 
 
 def brightness(images: Tensor, prompts: Sequence[str] = ()) -> Tensor:
@@ -24,6 +22,8 @@ def contrast(images: Tensor, prompts: Sequence[str] = ()) -> Tensor:
 def redness(images: Tensor, prompts: Sequence[str] = ()) -> Tensor:
     """Mean of the first channel less that of the others, in [-1, 1]."""
     channels = images.movedim(-3, 1).flatten(2).mean(2)
+    if channels.shape[1] != 3:
+        raise ValueError(f"redness is of images of three channels, got {channels.shape[1]}")
     return channels[:, 0] - channels[:, 1:].mean(1)
 
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import re
+import sys
+from collections.abc import Mapping
 from functools import reduce
 from operator import add
 from pathlib import Path
+from types import ModuleType
 
 from .interface import Reward, as_reward
 from .plain import PLAIN
 
 __all__ = ["parse_reward"]
 
-_NUMBER = r"\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?"
-_TERM = re.compile(rf"(?:(?P<weight>{_NUMBER})\s*\*\s*)?(?P<name>[^\s*+]+)")
+_WEIGHT = r"(?P<weight>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*\*\s*"
+_TERM = re.compile(rf"(?P<sign>[+-]?)\s*(?:{_WEIGHT})?(?P<name>[^\s*+-][^\s*+]*)")
 
 
 def parse_reward(text: str) -> Reward:
@@ -25,58 +28,68 @@ def parse_reward(text: str) -> Reward:
     ----------
     text
         Terms joined by ``+`` or ``-`` between spaces, each a name with or without a weight,
-        ``0.5*name``. A name is one of `PLAIN`, ``package.module:function`` or
-        ``path/to/file.py:function``.
+        ``0.5*name``. A name is one of `PLAIN`, ``package.module:object`` or
+        ``path/to/file.py:object`` (no spaces), where the object is what `as_reward` takes. A file
+        is run once, however often it is named.
 
     Raises
     ------
-    ValueError
-        If a term cannot be read or found.
+    ValueError, TypeError
+        If a term cannot be read, found or used.
 
     Examples
     --------
     >>> parse_reward("brightness - 0.5*contrast").weights
     {'brightness': 1.0, 'contrast': -0.5}
     """
-    pieces = re.split(r"(?:^|\s+)([+-])\s+", f"+ {text.strip()}")[1:]
-    return reduce(
-        add,
-        (
-            _parse_term(term, text) * (1.0 if sign == "+" else -1.0)
-            for sign, term in zip(pieces[::2], pieces[1::2], strict=True)
-        ),
-    )
+    first, *others = re.split(r"\s+([+-]\s+)", text.strip())
+    terms = [first, *(sign + term for sign, term in zip(others[::2], others[1::2], strict=True))]
+    return reduce(add, (_parse_term(term, text) for term in terms))
 
 
 def _parse_term(term: str, text: str) -> Reward:
-    match = _TERM.fullmatch(term.strip())
+    match = _TERM.fullmatch(term)
     if match is None:
-        raise ValueError(f"cannot read {term!r} in the reward {text!r}: write NUMBER*NAME")
-    return float(match["weight"] or 1) * _find(match["name"])
+        raise ValueError(
+            f"cannot read {term!r} in the reward {text!r}: terms are NAME or NUMBER*NAME, joined "
+            "by ' + ' or ' - '"
+        )
+    weight = float(match["weight"] or 1)
+    return (-weight if match["sign"] == "-" else weight) * _find(match["name"])
 
 
 def _find(name: str) -> Reward:
     if name in PLAIN:
         return as_reward(PLAIN[name])
-    place, colon, function = name.rpartition(":")
-    if not colon:
+    place, _, attribute = name.rpartition(":")
+    if not place or not attribute:
         raise ValueError(
             f"unknown reward {name!r}: it must be one of {', '.join(PLAIN)}, "
-            "package.module:function or path/to/file.py:function"
+            "package.module:object or path/to/file.py:object"
         )
-    if place.endswith(".py"):
-        if not Path(place).is_file():
-            raise ValueError(f"the reward {name!r} is in no file: {place} does not exist")
-        spec = importlib.util.spec_from_file_location(Path(place).stem, place)
+    try:
+        module = _load(Path(place)) if place.endswith(".py") else importlib.import_module(place)
+    except Exception as error:  # whatever the code of others raises
+        raise ValueError(
+            f"the reward {name!r} cannot be loaded: {type(error).__name__}: {error}"
+        ) from error
+    if not hasattr(module, attribute):
+        raise ValueError(f"the reward {name!r} is not there: {place} has no {attribute!r}")
+    found = getattr(module, attribute)
+    return as_reward(found if isinstance(found, Reward | Mapping) else {attribute: found})
+
+
+def _load(path: Path) -> ModuleType:
+    """Run a file as a module of its own, under a name that no other module has."""
+    key = str(path.resolve())
+    if key not in sys.modules:
+        spec = importlib.util.spec_from_file_location(key, path)
         assert spec is not None
         assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    else:
+        module = sys.modules[key] = importlib.util.module_from_spec(spec)
         try:
-            module = importlib.import_module(place)
-        except ModuleNotFoundError as error:
-            raise ValueError(f"the reward {name!r} is in no module: {error}") from error
-    if not hasattr(module, function):
-        raise ValueError(f"the reward {name!r} is not there: {place} has no {function!r}")
-    return as_reward(getattr(module, function))
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[key]
+            raise
+    return sys.modules[key]

@@ -1,5 +1,7 @@
 """Worlds in which the right answer is known."""
 
-from .gaussian_mixture import GaussianMixture, LinearReward, QuadraticReward, divergence
+from .divergence import divergence
+from .gaussian_mixture import GaussianMixture
+from .rewards import LinearReward, QuadraticReward
 
 __all__ = ["GaussianMixture", "LinearReward", "QuadraticReward", "divergence"]

@@ -11,56 +11,13 @@ import math
 from typing import Any
 
 import torch
-from scipy.spatial import cKDTree
 
-__all__ = ["GaussianMixture", "LinearReward", "QuadraticReward", "divergence"]
+from .arguments import as_number, as_numbers, as_rows
+from .rewards import Reward
+
+__all__ = ["GaussianMixture"]
 
 Tensor = Any
-
-_NEIGHBOUR = 5  # in `divergence`: the neighbour whose distance is taken, and
-_REFERENCES = 8  # how many exact samples the given one is compared with
-
-
-class LinearReward:
-    """The reward ``<direction, x>`` for a `direction` of ``N`` numbers in any shape.
-
-    Examples
-    --------
-    >>> LinearReward([2.0, 1.0])(torch.tensor([[1.0, 3.0], [0.0, 1.0]]))
-    tensor([5., 1.])
-    """
-
-    curvature = 0.0
-
-    def __init__(self, direction: Any) -> None:
-        self.slope = _numbers("direction", direction).reshape(-1)  # the gradient at zero
-
-    def __call__(self, x: Tensor, prompts: object = None) -> Tensor:
-        return (_rows("x", x, len(self.slope)) @ self.slope.to(x.device)).to(x.dtype)
-
-
-class QuadraticReward:
-    """The reward ``-(weight / 2) ||x - target||^2`` for a `target` of ``N`` numbers in any shape.
-
-    Where `weight` is negative, it grows away from the target.
-
-    Examples
-    --------
-    >>> QuadraticReward([1.0, 1.0], weight=2.0)(torch.tensor([[1.0, 3.0]]))
-    tensor([-4.])
-    """
-
-    def __init__(self, target: Any, weight: float = 1.0) -> None:
-        self.target = _numbers("target", target).reshape(-1)
-        self.curvature = _number("weight", weight)
-        self.slope = self.curvature * self.target
-
-    def __call__(self, x: Tensor, prompts: object = None) -> Tensor:
-        offsets = _rows("x", x, len(self.target)) - self.target.to(x.device)
-        return (-self.curvature / 2 * offsets.square().sum(1)).to(x.dtype)
-
-
-Reward = LinearReward | QuadraticReward
 
 
 class GaussianMixture:
@@ -93,6 +50,7 @@ class GaussianMixture:
 
     Examples
     --------
+    >>> from ntrk.worlds import LinearReward
     >>> world = GaussianMixture([0.5, 0.5], [[-2.0, 0.0], [2.0, 0.0]], [1.0, 1.0])
     >>> world.velocity(torch.tensor([[1.0, 3.0]]), t=0.0)          # no noise in x: minus x
     tensor([[-1., -3.]])
@@ -102,17 +60,17 @@ class GaussianMixture:
     """
 
     def __init__(self, weights: Any, means: Any, covariances: Any) -> None:
-        means = _numbers("means", means)
+        means = as_numbers("means", means)
         if means.ndim != 2 or means.numel() == 0:
             raise ValueError(f"means must have shape (K, N), got {tuple(means.shape)}")
         count, size = means.shape
-        weights = _numbers("weights", weights).to(means.device)
+        weights = as_numbers("weights", weights).to(means.device)
         if weights.shape != (count,) or not (weights > 0).all() or abs(weights.sum() - 1) > 1e-9:
             raise ValueError(
                 f"weights must be {count} positive numbers, as there are means, that sum to one; "
                 f"got {weights.tolist()}, sum {weights.sum():.12g}"
             )
-        variances, axes = _numbers("covariances", covariances).to(means.device), None
+        variances, axes = as_numbers("covariances", covariances).to(means.device), None
         if variances.shape not in [(count,), (count, size), (count, size, size)]:
             raise ValueError(
                 f"covariances must have shape (K,), (K, N) or (K, N, N) with K = {count} and "
@@ -162,7 +120,7 @@ class GaussianMixture:
 
     def diffused(self, alpha: float, sigma: float) -> GaussianMixture:
         """Return the law of ``alpha x_0 + sigma eps``, with x_0 from this one and standard eps."""
-        alpha, sigma = _number("alpha", alpha, low=0), _number("sigma", sigma, low=0)
+        alpha, sigma = as_number("alpha", alpha, low=0), as_number("sigma", sigma, low=0)
         if alpha == sigma == 0:
             raise ValueError("alpha and sigma must not both be zero")
         variances = alpha**2 * self._variances + sigma**2
@@ -178,12 +136,12 @@ class GaussianMixture:
 
     def velocity(self, x: Tensor, t: float) -> Tensor:
         """Return ``E[eps - x_0 | x_t = x]`` on the flow path, alpha = 1 - t and sigma = t."""
-        t = _number("t", t, low=0, high=1)
+        t = as_number("t", t, low=0, high=1)
         return self._regress(x, 1 - t, t, -1, t - (1 - t) * self._variances)
 
     def posterior(self, x: Tensor, alpha: float, sigma: float) -> GaussianMixture:
         """Return the law of x_0 given ``alpha x_0 + sigma eps = x``, for an `x` of one row."""
-        diffused = self.diffused(alpha, _number("sigma", sigma, low=1e-100))
+        diffused = self.diffused(alpha, as_number("sigma", sigma, low=1e-100))
         residuals, log_joint = diffused._split(x)
         if len(x) != 1:
             raise ValueError(f"x must have one row, got {len(x)}")
@@ -208,7 +166,7 @@ class GaussianMixture:
         the optimal reverse kernel is that of the tilted law.
         """
         tilted, log_mass = self._tilt(reward, temperature)
-        rows = _rows("x", x, self.size)
+        rows = as_rows("x", x, self.size)
         after = tilted.diffused(alpha, sigma).log_density(rows)
         return (log_mass + after - self.diffused(alpha, sigma).log_density(rows)).to(x.dtype)
 
@@ -220,7 +178,7 @@ class GaussianMixture:
 
     def projected(self, matrix: Any) -> GaussianMixture:
         """Return the law of ``matrix @ x``, for a ``(d, N)`` matrix of independent rows."""
-        matrix = _numbers("matrix", matrix).to(self.means.device)
+        matrix = as_numbers("matrix", matrix).to(self.means.device)
         if matrix.ndim != 2 or matrix.shape[1] != self.size:
             raise ValueError(f"matrix must have shape (d, {self.size}), got {tuple(matrix.shape)}")
         turned = matrix[None] if self._axes is None else matrix @ self._axes
@@ -229,7 +187,7 @@ class GaussianMixture:
 
     def _split(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Residuals from the means along the axes, ``(batch, K, N)``, and log joint densities."""
-        residuals = _rows("x", x, self.size)[:, None] - self.means
+        residuals = as_rows("x", x, self.size)[:, None] - self.means
         if self._axes is not None:
             residuals = torch.einsum("bkn,knm->bkm", residuals, self._axes)
         exponents = residuals.square() / self._variances + self._variances.log()
@@ -263,7 +221,7 @@ class GaussianMixture:
     def _tilt(self, reward: Reward, temperature: float) -> tuple[GaussianMixture, Tensor]:
         """The tilted law, and the logarithm of ``E[exp(reward / temperature)]``."""
         self._check(reward)
-        temperature = _number("temperature", temperature, low=1e-100)
+        temperature = as_number("temperature", temperature, low=1e-100)
         shrinkage = 1 + reward.curvature / temperature * self._variances
         if not (shrinkage > 0).all():
             least = -temperature / float(self._variances.max())
@@ -283,47 +241,6 @@ class GaussianMixture:
         return _mixture(log_masses - log_mass, means, variances, self._axes), log_mass
 
 
-def divergence(samples: Tensor, mixture: GaussianMixture, generator: torch.Generator) -> float:
-    """Estimate the Kullback-Leibler divergence of the law of `samples` from `mixture`, in nats.
-
-    Parameters
-    ----------
-    samples
-        ``(n, *shape)`` independent draws, more than five.
-    mixture
-        The exact law.
-    generator
-        For the exact samples of the reference.
-
-    Notes
-    -----
-    The density at each point is estimated from the distance to its fifth neighbour (Kozachenko and
-    Leonenko, 1987), after scaling to unit covariance; its mean logarithm less that of the exact
-    density estimates the divergence, up to a bias. The same statistic, averaged over eight exact
-    samples of the same size, is subtracted. So the bias is zero where the law is exact (estimates
-    then scatter about zero, some below), in any dimension, and where both laws are Gaussian and
-    differ in mean or scale. Other laws keep a bias that grows with the dimension: for many
-    dimensions compare `GaussianMixture.projected` laws. A point that stands more than five times in
-    `samples` is an atom, and makes the result infinite.
-    """
-    rows = _rows("samples", samples, mixture.size).detach()
-    if len(rows) <= _NEIGHBOUR or not rows.isfinite().all():
-        finite = int(rows.isfinite().all(1).sum())
-        raise ValueError(
-            f"samples must be 6 or more rows, all finite; got {len(rows)}, {finite} of them finite"
-        )
-    scale = torch.linalg.cholesky(mixture.covariance())
-
-    def statistic(points: Tensor) -> Tensor:
-        scaled = torch.linalg.solve_triangular(scale, points.T, upper=False).T.cpu().numpy()
-        radii = cKDTree(scaled).query(scaled, [_NEIGHBOUR + 1])[0]  # a point is its own first
-        log_radius = torch.from_numpy(radii).log().mean()
-        return -mixture.size * log_radius - mixture.log_density(points).mean()
-
-    exact = [statistic(mixture.sample(len(rows), generator)) for _ in range(_REFERENCES)]
-    return float(statistic(rows) - sum(exact) / _REFERENCES)
-
-
 def _mixture(*parts: Tensor) -> GaussianMixture:
     mixture = object.__new__(GaussianMixture)
     mixture._set(*parts)
@@ -341,32 +258,3 @@ def _principal(covariances: Tensor) -> tuple[Tensor, Tensor]:
             f"{asymmetry:.3g} and a smallest eigenvalue {smallest:.3g} times the largest"
         )
     return variances, axes
-
-
-def _numbers(name: str, value: Any) -> Tensor:
-    numbers = torch.as_tensor(value, dtype=torch.float64).detach().clone()
-    if not numbers.isfinite().all():
-        raise ValueError(f"{name} must be finite, got {numbers[~numbers.isfinite()][0]}")
-    return numbers
-
-
-def _number(name: str, value: Any, low: float = -math.inf, high: float = math.inf) -> float:
-    if isinstance(value, torch.Tensor) and value.numel() != 1:
-        raise ValueError(f"{name} must be one number, got shape {tuple(value.shape)}")
-    number = float(value)
-    if not (math.isfinite(number) and low <= number <= high):
-        raise ValueError(f"{name} must be a finite number in [{low}, {high}], got {number}")
-    return number
-
-
-def _rows(name: str, x: Tensor, size: int) -> Tensor:
-    """Flatten ``(batch, *shape)`` into float64 rows of `size` numbers."""
-    if not isinstance(x, torch.Tensor) or not x.is_floating_point():
-        kind = getattr(x, "dtype", type(x).__name__)
-        raise TypeError(f"{name} must be a floating-point tensor, got {kind}")
-    if x.ndim == 0 or math.prod(x.shape[1:]) != size:
-        shape = tuple(x.shape)
-        raise ValueError(
-            f"{name} must have shape (batch, *shape), {size} numbers a row, got {shape}"
-        )
-    return x.reshape(len(x), size).to(torch.float64)

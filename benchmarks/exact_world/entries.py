@@ -1,0 +1,136 @@
+"""What is run: methods with their parameters, and how many samples of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+
+import whitenoise as wn
+from ntrk.methods import (
+    DAS,
+    DNO,
+    DPS,
+    NTRK,
+    RBF,
+    SVDD,
+    TFG,
+    Base,
+    FKSteering,
+    FreeDoM,
+    Method,
+    PsiSampler,
+    ReNO,
+)
+
+from .world import SHAPE
+
+STEPS = 25
+BUDGETS = (25, 100, 500)
+MAIN, ABLATION, DIFFUSION = "main", "ablation", "diffusion"  # the tables
+
+MATCHED = 0.01  # the strength at which NTRK's reward is about that of the tilted law
+
+Make = Callable[[float], Method]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A method, and how its particles become returned samples.
+
+    Attributes
+    ----------
+    case
+        A key of `world.CASES`.
+    tables
+        In which it stands.
+    label
+        In the tables.
+    make
+        From the temperature of the tilt to the method.
+    samples
+        Particles, or populations, that are run.
+    budgets
+        Evaluations allowed for one returned sample: for each, one row.
+    cost
+        Evaluations of one particle.
+    particles
+        If not None, samples are populations of as many, of which one particle, drawn at random, is
+        returned. Otherwise particles are independent, and the best of a group is returned, as many
+        as the budget allows.
+    batch
+        Rows that the model sees at once.
+    """
+
+    case: str
+    tables: tuple[str, ...]
+    label: str
+    make: Make
+    samples: int
+    budgets: tuple[int, ...]
+    cost: int = STEPS
+    particles: int | None = None
+    diffusion: str | float = "3t^2"
+    batch: int | None = None
+
+
+@cache
+def _whitener(preset: str) -> wn.Whitener:
+    return wn.Whitener(SHAPE, preset=preset)
+
+
+def _ntrk(strength: float, operator: str = "default") -> Make:
+    """NTRK whose whitening runs on NumPy arrays, for which `whitenoise` is faster."""
+
+    def whiten(x: torch.Tensor, rng: object = None) -> torch.Tensor:
+        return torch.from_numpy(_whitener(operator)(x.numpy(), rng=rng))
+
+    return lambda _: NTRK(strength, whiten if operator in ("paper", "default") else operator)
+
+
+@cache
+def entries(scale: float) -> tuple[Entry, ...]:
+    """Return everything that is run; `scale` multiplies the numbers of samples."""
+    found = []
+
+    def add(case: str, label: str, make: Make, samples: int, **options: object) -> None:
+        options = {"tables": (MAIN,), "budgets": BUDGETS} | options
+        found.append(Entry(case, label=label, make=make, samples=round(scale * samples), **options))
+
+    for case in ("linear", "quadratic"):
+        everywhere = (MAIN, ABLATION, DIFFUSION) if case == "linear" else (MAIN,)
+        add(case, "Base", lambda _: Base(), 1200, tables=everywhere)
+        add(case, "DPS", lambda tau: DPS(tau), 1200, tables=everywhere[::2])
+        add(case, "DPS, τ/20", lambda tau: DPS(tau / 20), 200, budgets=(25,))
+        add(case, "FreeDoM", lambda tau: FreeDoM(tau), 1200, cost=41)
+        add(case, "TFG", lambda tau: TFG(tau), 1200)
+        add(case, f"NTRK {MATCHED}", _ntrk(MATCHED), 200, tables=everywhere)
+        add(case, "NTRK 0.3", _ntrk(0.3), 120, tables=everywhere[:2])
+        for strength in (0.1, 1.0):
+            tables = everywhere[:2]
+            add(case, f"NTRK {strength}", _ntrk(strength), 60, budgets=(25,), tables=tables)
+        for budget in BUDGETS:
+            k, one = budget // STEPS, {"budgets": (budget,)}
+            add(case, "DAS", lambda tau: DAS(tau), 200, particles=k, **one)
+            if k == 1:
+                continue  # the base sampler, or impossible
+            add(case, "FK steering", lambda tau: FKSteering(tau), 200, particles=k, **one)
+            add(case, "Ψ-Sampler", lambda tau: PsiSampler(tau), 200, particles=k // 2, **one)
+            searched = {"cost": budget, "batch": 400} | one
+            add(case, "SVDD", lambda _, k=k: SVDD(k), 200, **searched)
+            add(case, "RBF", lambda _, k=k: RBF(k), 80, **(searched | {"batch": 1}))
+            optimised = {"cost": budget, "batch": 20} | one
+            add(case, "DNO", lambda _, k=k: DNO(k), 80, **optimised)
+            add(case, "ReNO", lambda _, k=k: ReNO(k), 80, **optimised)
+    for strength in (MATCHED, 0.3):
+        for operator in ("identity", "sphere", "wgnc", "paper"):
+            options = {"tables": (ABLATION,), "budgets": (25,)}
+            add("linear", f"NTRK {strength}, {operator}", _ntrk(strength, operator), 60, **options)
+    for diffusion in ("1-(1-t)^2", 0.7, "ancestral"):
+        options = {"tables": (DIFFUSION,), "budgets": (25,), "diffusion": diffusion}
+        add("linear", "Base", lambda _: Base(), 400, **options)
+        add("linear", "DPS", lambda tau: DPS(tau), 400, **options)
+        add("linear", f"NTRK {MATCHED}", _ntrk(MATCHED), 60, **options)
+    return tuple(found)
