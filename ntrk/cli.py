@@ -36,8 +36,8 @@ from .methods import Method
 from .plan import make_plan
 from .processes import Processes, launched
 from .rewards import Reward, parse_reward
-from .run import _check_call, generate
-from .saving import _targets, optional
+from .run import check_call, generate
+from .saving import optional, targets
 from .schedulers import UnsupportedSchedulerError
 
 __all__ = ["main"]
@@ -195,7 +195,7 @@ def _refuse_existing(options: argparse.Namespace, method: Method) -> None:
     files = [options.plot] if options.plot else []
     for suffix in (".png", ".mp4"):
         with suppress(ValueError):  # a file of the other kind
-            pictures, summary = _targets(options.out, suffix, count)
+            pictures, summary = targets(options.out, suffix, count)
             files += [*pictures, summary]
     existing = sorted({str(file) for file in files if file.exists()})
     if existing and not options.overwrite:
@@ -241,7 +241,7 @@ def _scheduler(old: Any, name: str) -> Any:
 
 def _check_pipe(pipe: Any, options: argparse.Namespace, job: _Job) -> None:
     """Check what could not be without the model."""
-    _check_call(options.prompt, job.pipe_kwargs)
+    check_call(options.prompt, job.pipe_kwargs)
     known = list(inspect.signature(type(pipe).__call__).parameters)
     for name in job.pipe_kwargs:
         if name not in known:
@@ -249,7 +249,7 @@ def _check_pipe(pipe: Any, options: argparse.Namespace, job: _Job) -> None:
                 f"{type(pipe).__name__} has no argument {name!r}; it has: {', '.join(known[1:])}"
             )
     video = images_argument(pipe) == "num_videos_per_prompt"
-    _targets(options.out, ".mp4" if video else ".png", 1)
+    targets(options.out, ".mp4" if video else ".png", 1)
     optional("av" if video else "PIL")
 
 

@@ -10,11 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .arguments import as_count
 from .methods import Method
 from .noise import ParticleNoise
 from .outcome import HeldOut, make_result
 from .path import flow
-from .plan import Coefficient, as_count, as_seed, make_plan
+from .plan import Coefficient, as_seed, make_plan
 from .processes import Processes
 from .progress import progress_bar
 from .result import Result

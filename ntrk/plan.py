@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from .arguments import as_count
 from .diffusion import Diffusion, as_diffusion
 from .kernels import FORMS
 from .methods import Method, as_method
@@ -16,7 +17,7 @@ from .noise import seed_from
 from .rewards import Reward, as_reward
 from .sampler import Run
 
-__all__ = ["Coefficient", "Plan", "as_count", "as_seed", "make_plan"]
+__all__ = ["Coefficient", "Plan", "as_seed", "make_plan"]
 
 Coefficient = str | float | Callable[[float], float] | Diffusion
 
@@ -122,12 +123,3 @@ def as_seed(seed: int | torch.Generator) -> int:
     if isinstance(seed, torch.Generator):
         return seed_from(int(torch.randint(2**62, (1,), generator=seed, device=seed.device)))
     return as_count("seed", seed, least=0)
-
-
-def as_count(name: str, value: Any, least: int = 1) -> int:
-    """Return an integer of at least `least`, or say which argument is not one."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}, got {value}")
-    return value

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["effective_sample_size", "normalized_weights", "ssp_resample"]
+__all__ = ["effective_sample_size", "normalized_weights", "ssp_resample", "worst_if_nan"]
+
+
+def worst_if_nan(reward: Tensor) -> Tensor:
+    """Return rewards of which NaN is the lowest: what cannot be judged is not chosen."""
+    return reward.nan_to_num(nan=-math.inf, posinf=math.inf, neginf=-math.inf)
 
 
 def normalized_weights(log_weights: Tensor) -> Tensor:
-    """Return weights that sum to one, in double precision, of logarithms of any size."""
-    return torch.softmax(log_weights.double(), 0)
+    """Return weights that sum to one, in double precision, of logarithms of any size.
+
+    NaN has no weight; if nothing has any, all have the same.
+    """
+    known = worst_if_nan(log_weights.double())
+    if bool((known == -math.inf).all()):
+        known = torch.zeros_like(known)
+    return torch.softmax(known, 0)
 
 
 def effective_sample_size(weights: Tensor) -> float:

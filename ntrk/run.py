@@ -9,12 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .arguments import as_count
 from .equipment import default_diffusion, describe_pipeline, images_argument, quiet
 from .methods import Method
 from .noise import CallNoise, ParticleNoise
 from .outcome import HeldOut, make_result
 from .pipelines import Decoder, frozen, gradient_checkpoints, tilted, vae_tiles
-from .plan import Coefficient, as_count, as_seed, make_plan
+from .plan import Coefficient, as_seed, make_plan
 from .processes import Processes
 from .progress import progress_bar
 from .result import Result
@@ -142,7 +143,7 @@ def generate(
         on_bad_gradient=on_bad_gradient,
         check_noise=check_noise,
     )
-    _check_call(prompt, pipe_kwargs)
+    check_call(prompt, pipe_kwargs)
     processes, base_seed = Processes(), as_seed(seed)
     share = processes.share(as_count("particles", particles))
     rows = min(as_count("batch_size", batch_size), len(share) * plan.method.candidates)
@@ -152,6 +153,16 @@ def generate(
     finals: list[Tensor] = []
 
     def begin(schedule: Schedule, initial: Tensor, arguments: Any) -> tuple[Run, Steps]:
+        if schedule.steps != steps:
+            raise ValueError(
+                f"steps must be the number of noise levels that the pipeline sets, "
+                f"{schedule.steps}, got {steps}"
+            )
+        if len(initial) != rows:
+            raise ValueError(
+                f"embeddings must be of one prompt: with a batch of {rows} the pipeline made "
+                f"{len(initial)} latents"
+            )
         run = plan.run(
             schedule=schedule,
             noise=ParticleNoise(base_seed, share),
@@ -303,7 +314,7 @@ check_noise
         yield record
 
 
-def _check_call(prompt: Any, pipe_kwargs: Mapping[str, Any]) -> None:
+def check_call(prompt: Any, pipe_kwargs: Mapping[str, Any]) -> None:
     if not (prompt is None or isinstance(prompt, str)):
         raise TypeError(f"prompt must be one string, got {prompt!r}; call once for each")
     for name, instead in _OWN_ARGUMENTS.items():

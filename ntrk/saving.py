@@ -84,7 +84,7 @@ def read_settings(path: str | os.PathLike[str]) -> dict[str, Any]:
 def save(result: Result, path: Path, fps: float, overwrite: bool) -> list[Path]:
     """Write a result as `Result.save` says; whatever can be refused is refused before the first."""
     suffix = ".mp4" if result.is_video else ".png"
-    pictures, summary = _targets(path, suffix, len(result.images))
+    pictures, summary = targets(path, suffix, len(result.images))
     existing = [str(file) for file in (*pictures, summary) if file.exists()]
     if existing and not overwrite:
         raise FileExistsError(f"not replaced without overwrite=True: {', '.join(existing)}")
@@ -111,7 +111,7 @@ def save(result: Result, path: Path, fps: float, overwrite: bool) -> list[Path]:
     return [*pictures, summary]
 
 
-def _targets(path: Path, suffix: str, count: int) -> tuple[list[Path], Path]:
+def targets(path: Path, suffix: str, count: int) -> tuple[list[Path], Path]:
     """Files of the particles, and the JSON file; `path` is a folder unless it has the suffix."""
     digits = len(str(count - 1))
     numbers = [f"{particle:0{digits}}" for particle in range(count)]

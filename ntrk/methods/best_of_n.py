@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..resampling import worst_if_nan
 from ..sampler import Run, Steps
 from .base import Base
 from .method import Method
@@ -56,7 +57,7 @@ class BestOfN(Method):
     def sample(self, run: Run) -> Steps:
         x = yield from self.method.sample(run)
         reward = run.processes.gather(run.score(x))
-        best = int(reward.argmax())
+        best = int(worst_if_nan(reward).argmax())
         return run.processes.gather(x)[best : best + 1]
 
     def evaluations(self, steps: int) -> int:

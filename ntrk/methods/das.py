@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from .. import kernels
+from ..arguments import check_range
 from ..path import Denoised
 from ..resampling import effective_sample_size, normalized_weights, ssp_resample
 from ..sampler import Guided, Run, Steps
-from .method import Method, check_range
+from .method import Method
 from .population import reborn
 
 __all__ = ["DAS"]

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..arguments import as_count, check_range
 from ..sampler import Run, Steps
-from .method import Method, check_range
+from .method import Method
 from .trajectory import Ascent, optimise_noise
 
 __all__ = ["DNO", "improbability"]
@@ -52,7 +53,7 @@ class DNO(Method):
     detachable = False
 
     def __post_init__(self) -> None:
-        check_range("passes", self.passes, 1)
+        as_count("passes", self.passes)
         check_range("learning_rate", self.learning_rate, 0, open_low=True)
         check_range("penalty", self.penalty, 0)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .. import kernels
+from ..arguments import check_range
 from ..sampler import Run, Steps
-from .method import Method, check_range
+from .method import Method
 
 __all__ = ["DPS"]
 

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 
 from .. import kernels
+from ..arguments import as_count, check_range
 from ..resampling import normalized_weights, ssp_resample
 from ..sampler import Run, Steps
-from .method import Method, check_range
+from .method import Method
 from .population import reborn
 
 __all__ = ["POTENTIALS", "FKSteering"]
@@ -54,7 +55,7 @@ class FKSteering(Method):
 
     def __post_init__(self) -> None:
         check_range("temperature", self.temperature, 0, open_low=True)
-        check_range("resamplings", self.resamplings, 1)
+        as_count("resamplings", self.resamplings)
         if self.potential not in POTENTIALS:
             raise ValueError(
                 f"potential must be one of {', '.join(POTENTIALS)}, got {self.potential!r}"

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from .. import kernels
+from ..arguments import as_count, check_range
 from ..sampler import Run, Steps
-from .method import Method, check_range
+from .method import Method
 
 __all__ = ["FreeDoM"]
 
@@ -44,7 +45,7 @@ class FreeDoM(Method):
 
     def __post_init__(self) -> None:
         check_range("temperature", self.temperature, 0, open_low=True)
-        check_range("repeats", self.repeats, 1)
+        as_count("repeats", self.repeats)
 
     def sample(self, run: Run) -> Steps:
         x = run.start()

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from ..sampler import Run, Steps
 
-__all__ = ["Method", "check_range"]
+__all__ = ["Method"]
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,3 @@ class Method:
                 for key, value in asdict(self).items()
             },
         }
-
-
-def check_range(
-    name: str, value: float, low: float, high: float = float("inf"), *, open_low: bool = False
-) -> None:
-    """Raise ValueError unless `value` is in ``[low, high]``, or ``(low, high]`` if `open_low`."""
-    if not (low < value if open_low else low <= value) or not value <= high:
-        bracket = "(" if open_low else "["
-        raise ValueError(f"{name} must be in {bracket}{low:g}, {high:g}], got {value!r}")

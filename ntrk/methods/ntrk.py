@@ -9,9 +9,10 @@ from typing import Any
 import torch
 
 from .. import kernels
+from ..arguments import check_range
 from ..sampler import Run, Steps
 from ..whitening import whitening_operator
-from .method import Method, check_range
+from .method import Method
 
 __all__ = ["NTRK"]
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..arguments import as_count, check_range
 from ..sampler import Guided, Run, Steps
 from .das import DAS
-from .method import Method, check_range
+from .method import Method
 
 __all__ = ["PsiSampler"]
 
@@ -51,7 +52,7 @@ class PsiSampler(Method):
 
     def __post_init__(self) -> None:
         check_range("temperature", self.temperature, 0, open_low=True)
-        check_range("initial_steps", self.initial_steps, 1)
+        as_count("initial_steps", self.initial_steps)
         check_range("step_size", self.step_size, 0, 4, open_low=True)
 
     def sample(self, run: Run) -> Steps:

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from .. import kernels
+from ..arguments import as_count
+from ..resampling import worst_if_nan
 from ..sampler import Query, Run, Steps
-from .method import Method, check_range
+from .method import Method
 
 __all__ = ["RBF"]
 
@@ -44,7 +46,7 @@ class RBF(Method):
     population = True
 
     def __post_init__(self) -> None:
-        check_range("candidates", self.candidates, 1)
+        as_count("candidates", self.candidates)
 
     def sample(self, run: Run) -> Steps:
         # Particles advance at different evaluations, so one is finished before the next starts.
@@ -76,7 +78,9 @@ class RBF(Method):
                 noise = run.noise.normal(like, particle)
                 state = kernels.search(kernel, noise)
                 denoised = yield from run.denoise(state, level)
-                move = _Move(kernel.std, noise, denoised.data, run.score(denoised.data))
+                move = _Move(
+                    kernel.std, noise, denoised.data, worst_if_nan(run.score(denoised.data))
+                )
                 quota -= 1
                 if best is None or move.reward > best.reward:
                     best, kept = move, (state, denoised)

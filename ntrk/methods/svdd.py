@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import torch
 
 from .. import kernels
+from ..arguments import as_count
 from ..path import Denoised
+from ..resampling import worst_if_nan
 from ..sampler import Run, Steps
-from .method import Method, check_range
+from .method import Method
 
 __all__ = ["SVDD"]
 
@@ -40,17 +42,19 @@ class SVDD(Method):
     kind = "search"
 
     def __post_init__(self) -> None:
-        check_range("candidates", self.candidates, 1)
+        as_count("candidates", self.candidates)
 
     def sample(self, run: Run) -> Steps:
         kernel = run.prior()
         for level in range(run.steps + 1):
             draws = self.candidates if level < run.steps else 1
-            noise = torch.stack([run.noise.normal(run.like) for _ in range(draws)])
+            drawn = [] if level else [run.start() / kernel.std]  # which may be the caller's own
+            drawn += [run.noise.normal(run.like) for _ in range(draws - len(drawn))]
+            noise = torch.stack(drawn)
             states = kernels.search(kernel, noise).flatten(0, 1)  # candidate by candidate
             found = yield from run.denoise(states, level)
             reward = run.score(found.data)
-            best = reward.reshape(draws, -1).argmax(0)
+            best = worst_if_nan(reward).reshape(draws, -1).argmax(0)
             rows = best * run.particles + torch.arange(run.particles)
             x, denoised = states[rows], Denoised(*(e[rows] for e in found))
             if level:

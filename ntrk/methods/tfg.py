@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .. import kernels
+from ..arguments import as_count, check_range
 from ..sampler import Run, Steps
-from .method import Method, check_range
+from .method import Method
 
 __all__ = ["TFG"]
 
@@ -51,7 +52,7 @@ class TFG(Method):
         check_range("temperature", self.temperature, 0, open_low=True)
         check_range("rho", self.rho, 0)
         check_range("mu", self.mu, 0)
-        check_range("ascents", self.ascents, 0)
+        as_count("ascents", self.ascents, least=0)
 
     def sample(self, run: Run) -> Steps:
         x = run.start()

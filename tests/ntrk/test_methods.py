@@ -307,13 +307,42 @@ def test_every_method_says_what_it_is(name):
         (lambda: methods.NTRK(float("nan")), "strength must be in"),
         (lambda: methods.DPS(0.0), r"temperature must be in \(0, inf\], got 0.0"),
         (lambda: methods.FKSteering(potential="min"), "potential must be one of max, diff, sum"),
-        (lambda: methods.SVDD(0), "candidates must be in"),
+        (lambda: methods.SVDD(0), "candidates must be at least 1"),
         (lambda: methods.as_method("dpps"), "method must be one of ntrk, base, best_of_n"),
     ],
 )
 def test_parameters_out_of_range_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: methods.DPS("abc"), "temperature must be a number, got 'abc'"),
+        (lambda: methods.NTRK(True), "strength must be a number, got True"),
+        (lambda: methods.SVDD(2.5), "candidates must be an integer, got 2.5"),
+        (lambda: methods.DNO(True), "passes must be an integer, got True"),
+    ],
+)
+def test_parameters_of_another_type_are_refused(make, message):
+    with pytest.raises(TypeError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    "method", [methods.SVDD(2), methods.RBF(2), methods.BestOfN()], ids=lambda m: m.name
+)
+def test_a_reward_that_is_nan_is_never_chosen(method):
+    def broken_on_the_right(x, prompts):
+        return torch.where(x[:, 0] > 0, torch.nan, x[:, 1])
+
+    bad, good = np.array([9.0, 9.0]), np.array([-9.0, 0.0])
+    particles = 2 if method.name == "best_of_n" else 1
+    start = np.stack([bad, good]) if particles == 2 else bad
+    draws = [start, np.zeros(2), np.zeros(2)] if particles == 2 else [bad, good, bad, good, good]
+    result, _ = play(method, broken_on_the_right, draws, particles=particles)
+    assert result[0, 0] < 0
 
 
 def test_parameters_that_a_method_does_not_have_are_refused():

@@ -50,3 +50,9 @@ def test_one_heavy_particle_takes_all():
     weights = normalized_weights(torch.tensor([0.0, 5000.0, -5000.0]))
     assert ssp_resample(weights, np.random.default_rng(0)).tolist() == [1, 1, 1]
     assert effective_sample_size(weights) == pytest.approx(1)
+
+
+def test_what_cannot_be_weighed_has_no_weight():
+    nan = float("nan")
+    assert normalized_weights(torch.tensor([nan, 0.0, 0.0])).tolist() == [0.0, 0.5, 0.5]
+    assert normalized_weights(torch.tensor([nan, nan])).tolist() == [0.5, 0.5]
