@@ -1,4 +1,4 @@
-"""Diffusers pipelines: their own loop answers a method's queries. The only diffusers code.
+"""Diffusers pipelines: their own loop answers a method's queries.
 
 A pipeline's ``__call__`` encodes the prompt, prepares latents, and then asks the scheduler for
 timesteps and steps. For the time of a call, pipeline and scheduler get subclasses whose timesteps
@@ -12,60 +12,21 @@ import copy
 import functools
 import inspect
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from .decoding import Decoder
+from .equipment import frozen
 from .sampler import Query, Run, Schedule, Steps
 from .schedulers import check_scheduler, read_schedule
 
-__all__ = ["Begin", "Decoder", "frozen", "gradient_checkpoints", "tilted", "vae_tiles"]
+__all__ = ["Begin", "tilted"]
 
 Begin = Callable[[Schedule, Tensor, dict[str, Any]], tuple[Run, Steps]]
 """``begin(schedule, initial latents, arguments of the pipeline's call)``."""
-
-
-class Decoder:
-    """Latents to images in [0, 1]: the end of the pipeline's call, with gradients.
-
-    Parameters
-    ----------
-    pipe
-        A pipeline with a VAE.
-    """
-
-    def __init__(self, pipe: Any) -> None:
-        self.vae = pipe.vae
-        self.needs_upcast = self.vae.dtype == torch.float16 and self.vae.config.get("force_upcast")
-
-    def __call__(self, latents: Tensor) -> Tensor:
-        """Decode (batch, channels, ...) latents to BCHW images, or BFCHW videos."""
-        config = self.vae.config
-        mean, std = config.get("latents_mean"), config.get("latents_std")
-        scale = config.get("scaling_factor") or 1.0
-        if mean is not None and std is not None:
-            shape = (1, -1, *[1] * (latents.ndim - 2))
-            mean, std = (latents.new_tensor(v).reshape(shape) for v in (mean, std))
-            latents = latents * std / scale + mean
-        else:
-            latents = latents / scale + (config.get("shift_factor") or 0.0)
-        images = self.vae.decode(latents.to(self.vae.dtype), return_dict=False)[0].float()
-        if images.ndim == 5:
-            images = images.transpose(1, 2)
-        return (images / 2 + 0.5).clamp(0, 1)
-
-    @contextmanager
-    def upcast(self) -> Iterator[None]:
-        """Keep a VAE that overflows in half precision in single, as its pipeline does."""
-        if self.needs_upcast:
-            self.vae.to(torch.float32)
-        try:
-            yield
-        finally:
-            if self.needs_upcast:
-                self.vae.to(torch.float16)
 
 
 class _Layout:
@@ -301,57 +262,3 @@ def _check_arguments(arguments: dict[str, Any]) -> None:
     # Some pipelines take any argument, for the sake of these two, and ignore the rest.
     for name in set(arguments.get("kwargs", ())) - {"callback", "callback_steps"}:
         raise TypeError(f"the pipeline has no argument {name!r}")
-
-
-@contextmanager
-def frozen(pipe: Any) -> Iterator[None]:
-    """Keep the weights out of differentiation, so that a graph holds states alone."""
-    modules = (m for m in pipe.components.values() if isinstance(m, torch.nn.Module))
-    weights = [w for module in modules for w in module.parameters() if w.requires_grad]
-    for weight in weights:
-        weight.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for weight in weights:
-            weight.requires_grad_(True)
-
-
-@contextmanager
-def gradient_checkpoints(pipe: Any) -> Iterator[list[str]]:
-    """Recompute activations of denoiser and VAE in the backward pass; give the names of those.
-
-    Raises
-    ------
-    ValueError
-        If no part of the pipeline can.
-    """
-    with ExitStack() as stack:
-        switched = []
-        for name in ("transformer", "transformer_2", "unet", "vae"):
-            module = getattr(pipe, name, None)
-            if module is None or not getattr(module, "_supports_gradient_checkpointing", False):
-                continue
-            switched.append(name)
-            if not module.is_gradient_checkpointing:
-                module.enable_gradient_checkpointing()
-                stack.callback(module.disable_gradient_checkpointing)
-        if not switched:
-            raise ValueError(
-                f"gradient_checkpointing: no part of {type(pipe).__name__} supports it"
-            )
-        yield switched
-
-
-@contextmanager
-def vae_tiles(pipe: Any) -> Iterator[None]:
-    """Decode in tiles, which bounds the memory of a large image or video."""
-    if not hasattr(pipe.vae, "enable_tiling"):
-        raise ValueError(f"vae_tiling: {type(pipe.vae).__name__} cannot decode in tiles")
-    before = getattr(pipe.vae, "use_tiling", False)
-    pipe.vae.enable_tiling()
-    try:
-        yield
-    finally:
-        if not before:
-            pipe.vae.disable_tiling()

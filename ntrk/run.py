@@ -10,11 +10,20 @@ import torch
 from torch import Tensor
 
 from .arguments import as_count
-from .equipment import default_diffusion, describe_pipeline, images_argument, quiet
+from .decoding import Decoder
+from .equipment import (
+    default_diffusion,
+    describe_pipeline,
+    frozen,
+    gradient_checkpoints,
+    images_argument,
+    quiet,
+    vae_tiles,
+)
 from .methods import Method
 from .noise import CallNoise, ParticleNoise
 from .outcome import HeldOut, make_result
-from .pipelines import Decoder, frozen, gradient_checkpoints, tilted, vae_tiles
+from .pipelines import tilted
 from .plan import Coefficient, as_seed, make_plan
 from .processes import Processes
 from .progress import progress_bar

@@ -9,7 +9,7 @@ import torch
 
 import ntrk
 from ntrk import methods
-from ntrk.pipelines import Decoder
+from ntrk.decoding import Decoder
 from ntrk.rewards import Reward, brightness
 
 pytestmark = pytest.mark.filterwarnings(
@@ -588,3 +588,29 @@ def test_wan_runs_on_the_noise_levels_it_ships_with(load, checkpoint):
     base, up = (generate(pipe, "wan", **m) for m in ({"method": "base"}, {"strength": 0.8}))
     assert up.reward > base.reward
     assert up.settings["scheduler"] == "UniPCMultistepScheduler"
+
+
+# ------------------------------------------------------------------------ what does not fit is said
+
+
+def test_noise_levels_of_the_callers_own_must_be_as_many_as_the_steps(load):
+    with pytest.raises(ValueError, match=r"steps must be the number of noise levels.*, 2, got 4"):
+        generate(load("flux"), "flux", sigmas=[1.0, 0.5])
+    assert generate(load("flux"), "flux", sigmas=[1.0, 0.5], steps=2).nfe == 2
+
+
+def test_embeddings_of_several_prompts_are_refused(load):
+    pipe = load("sd")
+    embeds, negative = pipe.encode_prompt(["a cat", "a dog"], "cpu", 1, True)
+    with pytest.raises(ValueError, match="embeddings must be of one prompt"):
+        generate(pipe, "sd", prompt=None, prompt_embeds=embeds, negative_prompt_embeds=negative)
+
+
+def test_a_search_in_a_tilted_call_starts_from_its_latents(load):
+    """With one candidate there is nothing to choose: the base sampler from the same latents."""
+    pipe = load("sd")
+    found = []
+    for method in (methods.SVDD(1), "base"):
+        with ntrk.tilt(pipe, UP, method=method, check_noise=False):
+            found.append(call(pipe, "sd"))
+    assert_equal(*found)
