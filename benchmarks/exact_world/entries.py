@@ -25,13 +25,14 @@ from ntrk.methods import (
     ReNO,
 )
 
-from .world import SHAPE
+from .world import CHANNELS, SIZE
 
 STEPS = 25
 BUDGETS = (25, 100, 500)
-MAIN, ABLATION, DIFFUSION = "main", "ablation", "diffusion"  # the tables
+MAIN, WHITENING, DIFFUSION = "main", "whitening", "diffusion"  # the tables
 
-MATCHED = 0.01  # the strength at which NTRK's reward is about that of the tilted law
+# The strengths at which NTRK's reward is about that of the tilted law.
+MATCHED = {"linear": 0.001, "bumps": 0.01, "quadratic": 0.003}
 
 Make = Callable[[float], Method]
 
@@ -78,7 +79,7 @@ class Entry:
 
 @cache
 def _whitener(preset: str) -> wn.Whitener:
-    return wn.Whitener(SHAPE, preset=preset)
+    return wn.Whitener((CHANNELS, SIZE, SIZE), preset=preset)
 
 
 def _ntrk(strength: float, operator: str = "default") -> Make:
@@ -100,17 +101,16 @@ def entries(scale: float) -> tuple[Entry, ...]:
         found.append(Entry(case, label=label, make=make, samples=round(scale * samples), **options))
 
     for case in ("linear", "quadratic"):
-        everywhere = (MAIN, ABLATION, DIFFUSION) if case == "linear" else (MAIN,)
-        add(case, "Base", lambda _: Base(), 1200, tables=everywhere)
-        add(case, "DPS", lambda tau: DPS(tau), 1200, tables=everywhere[::2])
-        add(case, "DPS, τ/20", lambda tau: DPS(tau / 20), 200, budgets=(25,))
+        both = (MAIN, DIFFUSION) if case == "linear" else (MAIN,)
+        three = (MAIN, WHITENING, DIFFUSION) if case == "linear" else (MAIN,)
+        add(case, "Base", lambda _: Base(), 1200, tables=three)
+        add(case, "DPS", lambda tau: DPS(tau), 1200, tables=both)
         add(case, "FreeDoM", lambda tau: FreeDoM(tau), 1200, cost=41)
         add(case, "TFG", lambda tau: TFG(tau), 1200)
-        add(case, f"NTRK {MATCHED}", _ntrk(MATCHED), 200, tables=everywhere)
-        add(case, "NTRK 0.3", _ntrk(0.3), 120, tables=everywhere[:2])
-        for strength in (0.1, 1.0):
-            tables = everywhere[:2]
-            add(case, f"NTRK {strength}", _ntrk(strength), 60, budgets=(25,), tables=tables)
+        add(case, f"NTRK {MATCHED[case]}", _ntrk(MATCHED[case]), 200, tables=both)
+        add(case, "NTRK 0.3", _ntrk(0.3), 100, tables=three[:2])
+        add(case, "NTRK 0.1", _ntrk(0.1), 60, tables=three[:2], budgets=BUDGETS[:1])
+        add(case, "DPS, τ/20", lambda tau: DPS(tau / 20), 200, budgets=BUDGETS[:1])
         for budget in BUDGETS:
             k, one = budget // STEPS, {"budgets": (budget,)}
             add(case, "DAS", lambda tau: DAS(tau), 200, particles=k, **one)
@@ -124,13 +124,20 @@ def entries(scale: float) -> tuple[Entry, ...]:
             optimised = {"cost": budget, "batch": 20} | one
             add(case, "DNO", lambda _, k=k: DNO(k), 80, **optimised)
             add(case, "ReNO", lambda _, k=k: ReNO(k), 80, **optimised)
-    for strength in (MATCHED, 0.3):
+    one = {"budgets": BUDGETS[:1]}
+    add("bumps", "Base", lambda _: Base(), 200, **one)
+    add("bumps", "DPS", lambda tau: DPS(tau), 200, **one)
+    add("bumps", "DPS, τ/20", lambda tau: DPS(tau / 20), 200, **one)
+    for strength in (MATCHED["bumps"], 0.1, 0.3):
+        add("bumps", f"NTRK {strength}", _ntrk(strength), 60, **one)
+    for strength in (0.1, 0.3):
         for operator in ("identity", "sphere", "wgnc", "paper"):
-            options = {"tables": (ABLATION,), "budgets": (25,)}
+            options = {"tables": (WHITENING,)} | one
             add("linear", f"NTRK {strength}, {operator}", _ntrk(strength, operator), 60, **options)
+    matched = MATCHED["linear"]
     for diffusion in ("1-(1-t)^2", 0.7, "ancestral"):
-        options = {"tables": (DIFFUSION,), "budgets": (25,), "diffusion": diffusion}
+        options = {"tables": (DIFFUSION,), "diffusion": diffusion} | one
         add("linear", "Base", lambda _: Base(), 400, **options)
         add("linear", "DPS", lambda tau: DPS(tau), 400, **options)
-        add("linear", f"NTRK {MATCHED}", _ntrk(MATCHED), 60, **options)
+        add("linear", f"NTRK {matched}", _ntrk(matched), 60, **options)
     return tuple(found)

@@ -12,114 +12,95 @@ import whitenoise as wn
 from ntrk import kernels
 from ntrk.diffusion import as_diffusion
 from ntrk.path import Denoised, flow
+from ntrk.worlds import GaussianMixture
 
 from .entries import BUDGETS, MAIN
-from .study import Row, case
-from .world import SHAPE, fields, turned
+from .study import Row
+from .world import CASES, Case, fields, linear, orthonormal, turned
 
-NOW, THEN = 0.8, 0.5  # one long step, so that there is something to see
-DRAWS, CANDIDATES, STRENGTH = 60, 20, 0.3
+SIDE = 32  # fields of 4 x 32 x 32 values: structure shows in thousands of values, not in a thousand
+NOW, THEN, STRENGTH = 0.6, 0.45, 0.1
+DRAWS, CANDIDATES = 60, 20
+WIDTH, HEIGHT = (-3.5, 6.5), (-9.5, 2.5)
 # Okabe and Ito's colours, that all can tell apart.
-DENSITY, STATE, MEAN, REWARD = "#0072B2", "#000000", "#D55E00", "#009E73"
-DRAW = "#E69F00"
+DENSITY, MEAN, REWARD, DRAW = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 
 
 def kernels_figure() -> Figure:
     """The four kernels of Table 1 from one state, and how typical what they inject is."""
-    world, generator = case("linear"), torch.Generator().manual_seed(8)
+    world, generator = linear(SIDE), torch.Generator().manual_seed(3)
     now, then = flow(NOW), flow(THEN)
-    start = fields(world.prior.sample(1, generator))
-    x = (now.alpha * start + now.sigma * _normal(1, generator)).requires_grad_()
-    data = now.denoise(x, world.velocity(x, NOW), "velocity")
-    (gradient,) = torch.autograd.grad(world.reward(data.data).sum(), x)
-    known = Denoised(*(e.detach() for e in data))
-    base = kernels.reverse_kernel(x.detach(), known, now, then, as_diffusion("3t^2"), "bridge")
+    picture = fields(world.prior.sample(1, generator))
+    x = (now.alpha * picture + now.sigma * _normal(world, 1, generator)).requires_grad_()
+    known = now.denoise(x, world.velocity(x, NOW), "velocity")
+    (gradient,) = torch.autograd.grad(world.reward(known.data).sum(), x)
+    x, known = x.detach(), Denoised(*(estimate.detach() for estimate in known))
+    base = kernels.reverse_kernel(x, known, now, then, as_diffusion("3t^2"), "bridge")
 
-    z = _normal(DRAWS, generator)
-    unit = gradient / gradient.norm()
+    z, unit = _normal(world, DRAWS, generator), gradient / gradient.norm()
     white = torch.from_numpy(wn.whiten(gradient[0].numpy(), rng=0))[None]
-    tilted = kernels.noise_tilted(base, z, white, STRENGTH)
-    # As far along the gradient as the tilted noise goes, so that the two can be compared.
-    reach = float(((tilted - kernels.base(base, z)) * unit).flatten(1).sum(1).mean())
-    candidates = kernels.search(base, _normal(DRAWS * CANDIDATES, generator))
-    chosen = (candidates * unit).flatten(1).sum(1).reshape(DRAWS, CANDIDATES).argmax(1)
-    panels = {
-        "base": kernels.base(base, z),
-        "mean-shifted (DPS)": kernels.mean_shifted(base, z, reach * unit),
-        "search (SVDD)": candidates.reshape(DRAWS, CANDIDATES, *SHAPE)[range(DRAWS), chosen],
+    tilted = kernels.tilted_noise(z, white, STRENGTH)
+    reach = float(((tilted - z) * unit).flatten(1).sum(1).mean())
+    tries = _normal(world, DRAWS * CANDIDATES, generator)
+    best = (tries * unit).flatten(1).sum(1).reshape(DRAWS, CANDIDATES).argmax(1)
+    noises = {
+        "base": z,
+        # As far along the gradient as the tilted noise goes, so that the two can be compared.
+        "mean-shifted (DPS)": z + reach * unit,
+        "search (SVDD)": tries[best + CANDIDATES * torch.arange(DRAWS)],
         "noise-tilted (NTRK)": tilted,
     }
-    rows = torch.stack([turned(unit)[0], world.along[1]])
-    plane = torch.linalg.qr(rows.T).Q.T
-    plane = plane * (plane * rows).sum(1, keepdim=True).sign()
-    flat = {name: turned(states) @ plane.T for name, states in panels.items()}
-    marginal = world.prior.projected(plane).diffused(then.alpha, then.sigma)
+    plane = orthonormal(turned(unit)[0], world.along[1])
 
-    figure, axes = plt.subplots(
-        2, 4, figsize=(14, 6.6), layout="constrained", height_ratios=(2.1, 1)
-    )
-    for column, (name, states) in enumerate(panels.items()):
-        above, below = axes[:, column]
-        _density(above, marginal)
+    def seen(states: torch.Tensor) -> torch.Tensor:
+        return turned(states) @ plane.T
+
+    figure, axes = plt.subplots(2, 4, figsize=(14, 7), layout="constrained", height_ratios=(2, 1))
+    for (above, below), (name, noise) in zip(axes.T, noises.items(), strict=True):
+        _density(above, world.prior.projected(plane).diffused(then.alpha, then.sigma))
         if name.startswith("search"):
-            others = turned(candidates) @ plane.T
-            above.scatter(*others.T, s=3, color="0.55", lw=0, label="candidates")
-        above.scatter(*flat[name].T, s=16, color=DRAW, ec="black", lw=0.4, label="draws", zorder=3)
-        points = {"state": (x.detach(), STATE, "s"), "base mean": (base.mean, MEAN, "X")}
-        for label, (point, colour, marker) in points.items():
-            at = (turned(point) @ plane.T)[0]
-            above.scatter(*at, s=70, color=colour, marker=marker, ec="white", label=label, zorder=4)
-        at = (turned(base.mean) @ plane.T)[0]
-        above.annotate(
-            "",
-            at + torch.tensor([2.6, 0]),
-            at,
-            arrowprops={"arrowstyle": "-|>", "color": REWARD, "lw": 2},
-            zorder=5,
-        )
-        pvalues = _pvalues((states - base.mean) / base.std)
-        above.set_title(name)
-        above.set(xlabel="along the reward's gradient", xlim=(-5, 6), ylim=(-8, 8))
-        _typicality(below, pvalues)
-    axes[0, 0].plot([], [], color=REWARD, lw=2, label="direction of reward")
-    axes[0, 2].legend(fontsize=8, loc="upper left")
-    handles = dict(zip(*axes[0, 0].get_legend_handles_labels()[::-1], strict=True))
-    axes[0, 0].legend(handles.values(), handles.keys(), fontsize=8, loc="upper left")
+            points = seen(kernels.base(base, tries)).T
+            above.scatter(*points, s=2, color="0.5", lw=0, label="candidates", zorder=2)
+        points = seen(kernels.base(base, noise)).T
+        above.scatter(*points, s=14, color=DRAW, ec="black", lw=0.4, label="draws", zorder=3)
+        start, mean = seen(x)[0], seen(base.mean)[0]
+        above.scatter(*start, s=50, color="black", marker="s", ec="white", label="state", zorder=4)
+        above.scatter(*mean, s=90, color=MEAN, marker="X", ec="white", label="base mean", zorder=4)
+        arrow = {"arrowstyle": "-|>", "color": REWARD, "lw": 2}
+        above.annotate("", (6, 1.8), (3, 1.8), arrowprops=arrow)
+        above.text(2.8, 1.8, "reward", color=REWARD, ha="right", va="center")
+        above.set(title=name, xlabel="along the reward's gradient", xlim=WIDTH, ylim=HEIGHT)
+        _typicality(below, np.array([wn.typicality(one.float()).pvalue for one in noise]))
+    for one in axes[0, ::2]:
+        one.legend(fontsize=8, loc="upper left")
     axes[0, 0].set_ylabel("between the modes")
-    axes[1, 0].set_ylabel("share of draws")
+    axes[1, 0].set_ylabel("share of draws below")
+    axes[1, 0].legend(fontsize=8, loc="upper left")
     return figure
 
 
-def _normal(count: int, generator: torch.Generator) -> torch.Tensor:
-    return torch.randn(count, *SHAPE, generator=generator, dtype=torch.float64)
+def _normal(world: Case, count: int, generator: torch.Generator) -> torch.Tensor:
+    return torch.randn(count, *world.shape, generator=generator, dtype=torch.float64)
 
 
-def _pvalues(noise: torch.Tensor) -> np.ndarray:
-    return np.array([wn.typicality(one.float()).pvalue for one in noise])
-
-
-def _density(axes: Axes, marginal: object) -> None:
-    """Shade the law of the next state: where noise of that level leads."""
-    across, up = torch.linspace(-5, 6, 160), torch.linspace(-8, 8, 160)
-    grid = torch.cartesian_prod(across, up).double()
-    density = marginal.log_density(grid).exp().reshape(160, 160).T
-    levels = torch.tensor([0.01, 0.1, 0.3, 0.6, 1.0]) * density.max()
-    axes.contourf(across, up, density, levels=levels, colors=[DENSITY], alpha=0.18)
-    for low in levels[:-1]:
-        axes.contourf(
-            across, up, density, levels=[low, density.max()], colors=[DENSITY], alpha=0.12
-        )
+def _density(axes: Axes, law: GaussianMixture) -> None:
+    """Shade the exact law of the next state."""
+    across, up = (torch.linspace(*ends, 160, dtype=torch.float64) for ends in (WIDTH, HEIGHT))
+    density = law.log_density(torch.cartesian_prod(across, up)).exp().reshape(160, 160).T
+    axes.plot([], [], color=DENSITY, lw=7, alpha=0.35, label="law of the next state")
+    for share in (0.003, 0.03, 0.2, 0.6):
+        levels = [share * float(density.max()), float(density.max())]
+        axes.contourf(across, up, density, levels=levels, colors=[DENSITY], alpha=0.16)
 
 
 def _typicality(axes: Axes, pvalues: np.ndarray) -> None:
     """Draw the share of p-values below each level, beside that of white noise."""
-    levels = np.logspace(-9, 0, 200)
-    axes.plot(levels, levels, color="0.5", ls="--", lw=1, label="white noise")
+    levels = np.logspace(-12, 0, 200)
     shares = (np.maximum(pvalues, levels[0])[:, None] <= levels).mean(0)
-    axes.plot(levels, shares, color=MEAN, lw=2, label="perturbation")
-    axes.set(xscale="log", ylim=(-0.03, 1.03), xlabel="p-value of typicality below")
-    axes.set_title(f"median p = {np.median(pvalues):.2g}", fontsize=10)
-    axes.legend(fontsize=8, loc="upper left")
+    axes.plot(levels, levels, color="0.4", ls="--", lw=1.5, label="white noise")
+    axes.plot(levels, shares, color=DENSITY, lw=2, label="what was injected")
+    axes.set(xscale="log", ylim=(-0.03, 1.03), xlabel="p-value of typicality")
+    axes.text(0.03, 0.5, f"median {np.median(pvalues):.2g}", transform=axes.transAxes, fontsize=9)
 
 
 def typicality_figure(rows: list[Row]) -> Figure:
@@ -127,7 +108,7 @@ def typicality_figure(rows: list[Row]) -> Figure:
     figure, axes = plt.subplots(1, 2, figsize=(13, 4.6), layout="constrained")
     for one, name in zip(axes, ("linear", "quadratic"), strict=True):
         shown = [row for row in rows if row.entry.case == name and MAIN in row.entry.tables]
-        world = case(name)
+        world = CASES[name]()
         one.axvline(world.tilted.expected_reward(world.known), color=REWARD, lw=1.5)
         for budget, marker in zip(BUDGETS, "osD", strict=True):
             for row in (row for row in shown if row.budget == budget):

@@ -18,7 +18,7 @@ from ntrk.noise import seed_from
 from ntrk.worlds import divergence
 
 from .entries import STEPS, Entry, entries
-from .world import CASES, SHAPE, Case, turned
+from .world import CASES, turned
 
 CHUNK = 40  # particles, or populations, run in one go
 CHECKED = 6  # particles whose perturbations are checked
@@ -92,11 +92,6 @@ class Row:
     fallbacks: int
 
 
-@cache
-def case(name: str) -> Case:
-    return CASES[name]()
-
-
 def run(scale: float = 1.0, jobs: int = 2) -> list[Row]:
     """Run everything; `scale` multiplies the numbers of samples."""
     every = entries(scale)
@@ -141,10 +136,10 @@ def draw(entry: Entry, size: int, seed: int, check: bool = False) -> Draws:
 
 
 def _draw(entry: Entry, particles: int, seed: int, check: bool) -> Draws:
-    world = case(entry.case)
+    world = CASES[entry.case]()
     out = ntrk.sample(
         world.velocity,
-        SHAPE,
+        world.shape,
         reward=world.reward,
         method=entry.make(world.temperature),
         steps=STEPS,
@@ -181,7 +176,7 @@ def _measure(scale: float, index: int, draws: Draws) -> list[tuple[object, ...]]
     cosine = float(np.mean(draws.cosines)) if draws.cosines else math.nan
     rows = []
     for budget in entry.budgets:
-        kept = draws.best_of(budget // entry.cost) if entry.particles is None else draws
+        kept = draws.best_of(max(budget // entry.cost, 1)) if entry.particles is None else draws
         if count := len(kept.samples):
             law = law_of(kept.samples, kept.rewards, entry.case)
             noise = (rejected, len(draws.pvalues), cosine, draws.fallbacks)
@@ -190,7 +185,7 @@ def _measure(scale: float, index: int, draws: Draws) -> list[tuple[object, ...]]
 
 
 def law_of(samples: torch.Tensor, rewards: torch.Tensor, name: str) -> Law:
-    world, n = case(name), len(samples)
+    world, n = CASES[name](), len(samples)
     mean = float(rewards.mean())
     return Law(
         n,
@@ -205,7 +200,7 @@ def law_of(samples: torch.Tensor, rewards: torch.Tensor, name: str) -> Law:
 def _divergence(samples: torch.Tensor, name: str, plane: str) -> tuple[float, float]:
     if len(samples) < LEAST:
         return math.nan, math.nan
-    world = case(name)
+    world = CASES[name]()
     matrix = getattr(world, plane)
     found = divergence(
         samples @ matrix.T, world.tilted.projected(matrix), torch.Generator().manual_seed(0)
@@ -215,7 +210,7 @@ def _divergence(samples: torch.Tensor, name: str, plane: str) -> tuple[float, fl
 
 @cache
 def _scatter(name: str, plane: str, n: int) -> float:
-    world, generator = case(name), torch.Generator().manual_seed(1)
+    world, generator = CASES[name](), torch.Generator().manual_seed(1)
     exact = world.tilted.projected(getattr(world, plane))
     return float(
         np.std([divergence(exact.sample(n, generator), exact, generator) for _ in range(NULLS)])

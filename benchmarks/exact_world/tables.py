@@ -7,9 +7,9 @@ from collections.abc import Iterable
 
 import torch
 
-from .entries import ABLATION, BUDGETS, DIFFUSION, MAIN
-from .study import Law, Row, case, law_of
-from .world import CASES
+from .entries import BUDGETS, DIFFUSION, MAIN, WHITENING
+from .study import Law, Row, law_of
+from .world import CASES, spread
 
 EXACT = 1000  # samples of the exact laws, for the first two rows
 HEAD = (
@@ -28,7 +28,7 @@ def write(rows: list[Row]) -> dict[str, list[str]]:
 
 
 def _main(rows: list[Row], name: str) -> list[str]:
-    world = case(name)
+    world = CASES[name]()
     cells = []
     for label, law in (("*tilted law*", world.tilted), ("*prior*", world.prior)):
         samples = law.sample(EXACT, torch.Generator().manual_seed(0))
@@ -43,7 +43,7 @@ def _main(rows: list[Row], name: str) -> list[str]:
 
 def _whitening(rows: list[Row]) -> list[str]:
     cells = []
-    for row in _chosen(rows, ABLATION, "linear"):
+    for row in _chosen(rows, WHITENING, "linear"):
         if row.budget == BUDGETS[0]:
             cosine = "" if math.isnan(row.cosine) else f"{row.cosine:.2f}"
             cells.append([row.entry.label, cosine, *_law(row.law), *_noise(row)])
@@ -64,13 +64,12 @@ def _diffusion(rows: list[Row]) -> list[str]:
 def _setting(rows: list[Row]) -> list[str]:
     cells = []
     for name in CASES:
-        world = case(name)
-        spread = world.known(world.prior.sample(100_000, torch.Generator().manual_seed(0))).std()
+        world = CASES[name]()
         law = [[f"{w:.2f}" for w in law.weights] for law in (world.prior, world.tilted)]
         means = [law.expected_reward(world.known) for law in (world.prior, world.tilted)]
         numbers = [
             f"{means[0]:.2f}",
-            f"{spread:.2f}",
+            f"{spread(world.prior, world.known):.2f}",
             f"{means[1]:.2f}",
             f"{world.temperature:.3g}",
         ]
@@ -90,7 +89,7 @@ def _chosen(rows: list[Row], table: str, name: str) -> Iterable[Row]:
 
 def _label(row: Row) -> str:
     """Mark the best of several runs with a dagger; of the base sampler that is BoN."""
-    if row.entry.particles is not None or row.budget // row.entry.cost == 1:
+    if row.entry.particles is not None or row.budget // row.entry.cost <= 1:
         return row.entry.label
     return "BoN" if row.entry.label == "Base" else f"{row.entry.label}†"
 

@@ -1,4 +1,4 @@
-"""A world shaped like a latent: three smooth pictures with power-law noise, and two rewards.
+"""A world shaped like a latent: three smooth pictures with power-law noise, and some rewards.
 
 Its mixture lives in the coordinates of a discrete cosine transform, in which the covariances are
 diagonal. The transform is orthonormal, so states, models and laws are turned there and back.
@@ -6,7 +6,9 @@ diagonal. The transform is orthonormal, so states, models and laws are turned th
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -16,25 +18,32 @@ from scipy.optimize import brentq
 import whitenoise as wn
 from ntrk.worlds import GaussianMixture, LinearReward, QuadraticReward
 
-SHAPE = (4, 16, 16)
+CHANNELS, SIZE = 4, 16
 WEIGHTS = (0.5, 0.3, 0.2)
 SCALES = (0.7, 1.0, 1.4)  # of the variances of the three components
 CORNER = 2.0  # frequency from which the power falls
-SMOOTH = 4  # frequencies of the means in each direction
+SMOOTH = 4  # frequencies of smooth fields in each direction
 DISTANCE = 16.0  # norm of each mean, the square root of N times a half
-SHIFTS = {"linear": 2.0, "quadratic": 1.5}  # of E[r] by the tilt, in the prior's deviations of r
-
-_COSINES = torch.from_numpy(dct(np.eye(SHAPE[-1]), norm="ortho", axis=0))
+# Of the expected reward by the tilt, in the standard deviations of the prior.
+SHIFTS = {"linear": 2.0, "bumps": 2.0, "quadratic": 1.5}
 
 
 def turned(x: torch.Tensor) -> torch.Tensor:
     """Return the cosine coefficients of fields, ``(batch, N)`` in float64."""
-    return (_COSINES @ x.double() @ _COSINES.T).flatten(1)
+    cosines = _cosines(x.shape[-1])
+    return (cosines @ x.double() @ cosines.T).flatten(1)
 
 
 def fields(coefficients: torch.Tensor) -> torch.Tensor:
-    """Return the fields of given cosine coefficients."""
-    return _COSINES.T @ coefficients.reshape(-1, *SHAPE) @ _COSINES
+    """Return the fields of given cosine coefficients, ``(batch, channels, size, size)``."""
+    size = math.isqrt(coefficients.shape[1] // CHANNELS)
+    cosines = _cosines(size)
+    return cosines.T @ coefficients.reshape(-1, CHANNELS, size, size) @ cosines
+
+
+@cache
+def _cosines(size: int) -> torch.Tensor:
+    return torch.from_numpy(dct(np.eye(size), norm="ortho", axis=0))
 
 
 @dataclass(frozen=True)
@@ -64,6 +73,12 @@ class Case:
     along: torch.Tensor
     aside: torch.Tensor
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape of a field."""
+        size = math.isqrt(self.prior.size // CHANNELS)
+        return CHANNELS, size, size
+
     def velocity(self, x: torch.Tensor, t: float) -> torch.Tensor:
         """Return the exact velocity of fields."""
         return fields(self.prior.velocity(turned(x), t)).to(x.dtype)
@@ -73,46 +88,69 @@ class Case:
         return self.known(turned(x)).to(x.dtype)
 
 
-def linear() -> Case:
-    """Reward the projection on a smooth direction: a bump in each channel, of changing sign."""
-    prior = _prior()
-    return _case("linear", prior, LinearReward(_direction()), _direction())
+@cache
+def linear(size: int = SIZE) -> Case:
+    """Reward the projection on a direction whose power falls with frequency, as the data's does."""
+    random = np.random.default_rng(3).standard_normal(CHANNELS * size**2)
+    direction = torch.from_numpy(random * np.sqrt(_power(size)))
+    return _linear("linear", direction / direction.norm())
 
 
-def quadratic() -> Case:
+@cache
+def bumps(size: int = SIZE) -> Case:
+    """Reward the projection on a bump in each channel: hardly any power beyond low frequencies."""
+    grid = (np.arange(size) + 0.5) / size
+    centres = [(0.3, 0.3), (0.7, 0.4), (0.4, 0.7), (0.6, 0.6)]
+    shapes = [
+        sign * np.exp(-((grid[:, None] - a) ** 2 + (grid - b) ** 2) / 0.04)
+        for sign, (a, b) in zip((1, -1, 1, -1), centres, strict=True)
+    ]
+    direction = turned(torch.from_numpy(np.stack(shapes))[None])[0]
+    return _linear("bumps", direction / direction.norm())
+
+
+@cache
+def quadratic(size: int = SIZE) -> Case:
     """Reward closeness to a picture, a draw of the prior: minus half the squared distance."""
-    prior = _prior()
+    prior = _prior(np.zeros(CHANNELS * size**2))
     target = prior.sample(1, torch.Generator().manual_seed(1))[0]
     return _case("quadratic", prior, QuadraticReward(target), target - prior.mean())
 
 
-CASES = {"linear": linear, "quadratic": quadratic}
+CASES = {"linear": linear, "bumps": bumps, "quadratic": quadratic}
 
 
-def _prior() -> GaussianMixture:
-    rows, columns = np.indices(SHAPE[1:])
-    power = 1 / (1 + (np.hypot(rows, columns) / CORNER) ** 2)
-    power = np.broadcast_to(power / power.mean(), SHAPE).reshape(-1)
-    smooth = np.broadcast_to((rows < SMOOTH) & (columns < SMOOTH), SHAPE).reshape(-1)
-    means = np.random.default_rng(0).standard_normal((len(WEIGHTS), smooth.size)) * smooth
-    # The modes differ in the reward by half a standard deviation, and otherwise by far more.
-    direction = _direction().numpy()
+def spread(prior: GaussianMixture, known: LinearReward | QuadraticReward) -> float:
+    """Return the standard deviation of the reward under the prior, from a sample."""
+    return float(known(prior.sample(10_000, torch.Generator().manual_seed(0))).std())
+
+
+def _power(size: int) -> np.ndarray:
+    """Variances of the coefficients, one on average."""
+    power = 1 / (1 + (np.hypot(*np.indices((size, size))) / CORNER) ** 2)
+    return np.broadcast_to(power / power.mean(), (CHANNELS, size, size)).reshape(-1)
+
+
+def _smooth(rng: np.random.Generator, count: int, size: int) -> np.ndarray:
+    """Draw coefficients of smooth fields."""
+    rows, columns = np.indices((size, size))
+    low = np.broadcast_to((rows < SMOOTH) & (columns < SMOOTH), (CHANNELS, size, size)).reshape(-1)
+    return rng.standard_normal((count, low.size)) * low
+
+
+def _prior(direction: np.ndarray) -> GaussianMixture:
+    """Three modes that differ along `direction` by half a standard deviation, else by far more."""
+    size = math.isqrt(len(direction) // CHANNELS)
+    means = _smooth(np.random.default_rng(0), len(WEIGHTS), size)
     means -= np.outer(means @ direction, direction)
     means *= DISTANCE / np.linalg.norm(means, axis=1, keepdims=True)
-    step = np.sqrt(direction**2 @ power) / 2
+    step = np.sqrt(direction**2 @ _power(size)) / 2
     means += np.outer(step * np.array([-1, 0, 1]), direction)
-    return GaussianMixture(WEIGHTS, means, np.outer(SCALES, power))
+    return GaussianMixture(WEIGHTS, means, np.outer(SCALES, _power(size)))
 
 
-def _direction() -> torch.Tensor:
-    grid = (np.arange(SHAPE[-1]) + 0.5) / SHAPE[-1]
-    centres = [(0.3, 0.3), (0.7, 0.4), (0.4, 0.7), (0.6, 0.6)]
-    bumps = [
-        sign * np.exp(-((grid[:, None] - a) ** 2 + (grid - b) ** 2) / 0.04)
-        for sign, (a, b) in zip((1, -1, 1, -1), centres, strict=True)
-    ]
-    direction = turned(torch.from_numpy(np.stack(bumps))[None])[0]
-    return direction / direction.norm()
+def _linear(name: str, direction: torch.Tensor) -> Case:
+    return _case(name, _prior(direction.numpy()), LinearReward(direction), direction)
 
 
 def _case(
@@ -121,25 +159,22 @@ def _case(
     known: LinearReward | QuadraticReward,
     direction: torch.Tensor,
 ) -> Case:
-    rewards = known(prior.sample(100_000, torch.Generator().manual_seed(0)))
-    goal = prior.expected_reward(known) + SHIFTS[name] * float(rewards.std())
+    goal = prior.expected_reward(known) + SHIFTS[name] * spread(prior, known)
     exponent = brentq(
         lambda e: prior.tilted(known, 10**e).expected_reward(known) - goal, -2, 4, xtol=1e-12
     )
     temperature = 10**exponent
-    tilted = prior.tilted(known, temperature)
-    white = wn.whiten(fields(direction)[0].numpy(), rng=0)
-    random = np.random.default_rng(2).standard_normal(direction.shape)
-    smooth = torch.from_numpy(random) * (prior._variances[1] > 1)
     modes = torch.linalg.svd(prior.means - prior.means.mean(0), full_matrices=False).Vh[0]
-    first, second = (
-        _orthonormal(direction, modes),
-        _orthonormal(direction, modes, turned(torch.from_numpy(white)[None])[0], smooth),
+    field = fields(direction[None])
+    white = turned(torch.from_numpy(wn.whiten(field[0].numpy(), rng=0))[None])[0]
+    smooth = torch.from_numpy(_smooth(np.random.default_rng(2), 1, field.shape[-1])[0])
+    rows = orthonormal(direction, modes, white, smooth)
+    return Case(
+        name, prior, prior.tilted(known, temperature), known, temperature, rows[:2], rows[2:]
     )
-    return Case(name, prior, tilted, known, temperature, first, second[2:])
 
 
-def _orthonormal(*rows: torch.Tensor) -> torch.Tensor:
+def orthonormal(*rows: torch.Tensor) -> torch.Tensor:
     """Orthonormalise rows in their order; signs stay."""
     q, r = torch.linalg.qr(torch.stack(rows).T)
     return (q * r.diagonal().sign()).T
