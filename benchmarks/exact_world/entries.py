@@ -103,27 +103,27 @@ def entries(scale: float) -> tuple[Entry, ...]:
     for case in ("linear", "quadratic"):
         both = (MAIN, DIFFUSION) if case == "linear" else (MAIN,)
         three = (MAIN, WHITENING, DIFFUSION) if case == "linear" else (MAIN,)
-        add(case, "Base", lambda _: Base(), 1200, tables=three)
-        add(case, "DPS", lambda tau: DPS(tau), 1200, tables=both)
-        add(case, "FreeDoM", lambda tau: FreeDoM(tau), 1200, cost=41)
-        add(case, "TFG", lambda tau: TFG(tau), 1200)
-        add(case, f"NTRK {MATCHED[case]}", _ntrk(MATCHED[case]), 200, tables=both)
-        add(case, "NTRK 0.3", _ntrk(0.3), 100, tables=three[:2])
+        add(case, "Base", lambda _: Base(), 600, tables=three)
+        add(case, "DPS", lambda tau: DPS(tau), 600, tables=both)
+        add(case, "FreeDoM", lambda tau: FreeDoM(tau), 600, cost=41)
+        add(case, "TFG", lambda tau: TFG(tau), 600)
+        add(case, f"NTRK {MATCHED[case]}", _ntrk(MATCHED[case]), 120, tables=both)
+        add(case, "NTRK 0.3", _ntrk(0.3), 80, tables=three[:2])
         add(case, "NTRK 0.1", _ntrk(0.1), 60, tables=three[:2], budgets=BUDGETS[:1])
         add(case, "DPS, τ/20", lambda tau: DPS(tau / 20), 200, budgets=BUDGETS[:1])
         for budget in BUDGETS:
             k, one = budget // STEPS, {"budgets": (budget,)}
-            add(case, "DAS", lambda tau: DAS(tau), 200, particles=k, **one)
+            add(case, "DAS", lambda tau: DAS(tau), 100, particles=k, **one)
             if k == 1:
                 continue  # the base sampler, or impossible
-            add(case, "FK steering", lambda tau: FKSteering(tau), 200, particles=k, **one)
-            add(case, "Ψ-Sampler", lambda tau: PsiSampler(tau), 200, particles=k // 2, **one)
+            add(case, "FK steering", lambda tau: FKSteering(tau), 100, particles=k, **one)
+            add(case, "Ψ-Sampler", lambda tau: PsiSampler(tau), 100, particles=k // 2, **one)
             searched = {"cost": budget, "batch": 400} | one
-            add(case, "SVDD", lambda _, k=k: SVDD(k), 200, **searched)
-            add(case, "RBF", lambda _, k=k: RBF(k), 80, **(searched | {"batch": 1}))
+            add(case, "SVDD", lambda _, k=k: SVDD(k), 100, **searched)
+            add(case, "RBF", lambda _, k=k: RBF(k), 60, **(searched | {"batch": 1}))
             optimised = {"cost": budget, "batch": 20} | one
-            add(case, "DNO", lambda _, k=k: DNO(k), 80, **optimised)
-            add(case, "ReNO", lambda _, k=k: ReNO(k), 80, **optimised)
+            add(case, "DNO", lambda _, k=k: DNO(k), 60, **optimised)
+            add(case, "ReNO", lambda _, k=k: ReNO(k), 60, **optimised)
     one = {"budgets": BUDGETS[:1]}
     add("bumps", "Base", lambda _: Base(), 200, **one)
     add("bumps", "DPS", lambda tau: DPS(tau), 200, **one)

@@ -72,7 +72,7 @@ def kernels_figure() -> Figure:
         above.set(title=name, xlabel="along the reward's gradient", xlim=WIDTH, ylim=HEIGHT)
         _typicality(below, np.array([wn.typicality(one.float()).pvalue for one in noise]))
     for one in axes[0, ::2]:
-        one.legend(fontsize=8, loc="upper left")
+        one.legend(fontsize=8, loc="lower left")
     axes[0, 0].set_ylabel("between the modes")
     axes[1, 0].set_ylabel("share of draws below")
     axes[1, 0].legend(fontsize=8, loc="upper left")

@@ -177,7 +177,7 @@ def _measure(scale: float, index: int, draws: Draws) -> list[tuple[object, ...]]
     rows = []
     for budget in entry.budgets:
         kept = draws.best_of(max(budget // entry.cost, 1)) if entry.particles is None else draws
-        if count := len(kept.samples):
+        if (count := len(kept.samples)) > 1:
             law = law_of(kept.samples, kept.rewards, entry.case)
             noise = (rejected, len(draws.pvalues), cosine, draws.fallbacks)
             rows.append((budget, law, kept.nfe / count, *noise))
