@@ -71,8 +71,8 @@ def kernels_figure() -> Figure:
         above.text(2.8, 1.8, "reward", color=REWARD, ha="right", va="center")
         above.set(title=name, xlabel="along the reward's gradient", xlim=WIDTH, ylim=HEIGHT)
         _typicality(below, np.array([wn.typicality(one.float()).pvalue for one in noise]))
-    for one in axes[0, ::2]:
-        one.legend(fontsize=8, loc="lower left")
+    for one, place in zip(axes[0, ::2], ("lower left", "lower right"), strict=True):
+        one.legend(fontsize=8, loc=place)
     axes[0, 0].set_ylabel("between the modes")
     axes[1, 0].set_ylabel("share of draws below")
     axes[1, 0].legend(fontsize=8, loc="upper left")
