@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import inspect
 import json
-import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +20,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+
+from whitenoise._command import print_outcome
 
 from ._shell import (
     PIPE_OPTIONS,
@@ -64,17 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv
         Arguments; those of the process if None.
     """
-    code = 0
-    try:
-        try:
-            code, text = _run(sys.argv[1:] if argv is None else argv)
-            if text:
-                print(text)
-        finally:
-            sys.stdout.flush()
-    except BrokenPipeError:  # the reader of stdout has left, the work is done
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return code
+    return print_outcome(lambda: _run(sys.argv[1:] if argv is None else argv))
 
 
 def _run(argv: Sequence[str]) -> tuple[int, str]:

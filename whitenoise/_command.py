@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -23,10 +25,26 @@ __all__ = [
     "add_array_options",
     "find_tasks",
     "parse_probability",
+    "print_outcome",
 ]
 
 Progress = Callable[[int, bool], AbstractContextManager[Callable[..., object]]]
 """``progress(total, quiet)`` gives a function that counts the vectors done."""
+
+
+def print_outcome(run: Callable[[], tuple[int, str]]) -> int:
+    """Print the text of a command and return its exit code, even if nobody reads any more."""
+    code = 0
+    try:
+        try:
+            code, text = run()
+            if text:
+                print(text)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # the reader of stdout has left, the work is done
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code
 
 
 class DataError(Exception):

@@ -11,7 +11,6 @@ depends neither on the order of the arrays nor on the piece of a batch in which 
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import sys
 import zlib
@@ -32,6 +31,7 @@ from ._command import (
     add_array_options,
     find_tasks,
     parse_probability,
+    print_outcome,
 )
 from ._namespace import Array, array_namespace, stop_gradient
 from .presets import PRESETS
@@ -45,17 +45,7 @@ _BAR_DELAY = 2.0  # seconds of work before a progress bar appears
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    code = 0
-    try:
-        try:
-            code, text = _run(sys.argv[1:] if argv is None else argv)
-            if text:
-                print(text)
-        finally:
-            sys.stdout.flush()
-    except BrokenPipeError:  # the reader of stdout has left, the work is done
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return code
+    return print_outcome(lambda: _run(sys.argv[1:] if argv is None else argv))
 
 
 def _run(argv: Sequence[str]) -> tuple[int, str]:
