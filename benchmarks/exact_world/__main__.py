@@ -23,7 +23,7 @@ def main() -> None:
     )
     parser.add_argument("--scale", type=float, default=1.0, help="of the numbers of samples")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
-    parser.add_argument("--out", type=Path, help="folder for the tables; the figures are redrawn")
+    parser.add_argument("--out", type=Path, help="folder for the tables; the figure is redrawn too")
     parser.add_argument("--figure", type=Path, help="draw the four kernels to this file, no more")
     arguments = parser.parse_args()
     if arguments.figure:
@@ -37,7 +37,6 @@ def main() -> None:
             (arguments.out / f"{name}.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     if arguments.out:
         figures.kernels_figure().savefig(DRAWN / "exact_world_kernels.png", dpi=110)
-        figures.typicality_figure(rows).savefig(DRAWN / "exact_world_bias.png", dpi=110)
 
 
 if __name__ == "__main__":

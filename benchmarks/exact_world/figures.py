@@ -1,4 +1,4 @@
-"""Figures: what each kernel does to a state, and what each method does to law and noise."""
+"""Figure 3 of the paper, redrawn where everything in it is exact."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ from ntrk.diffusion import as_diffusion
 from ntrk.path import Denoised, flow
 from ntrk.worlds import GaussianMixture
 
-from .entries import BUDGETS, MAIN
-from .study import Row
-from .world import CASES, Case, fields, linear, orthonormal, turned
+from .world import Case, fields, linear, orthonormal, turned
 
 SIDE = 32  # fields of 4 x 32 x 32 values: structure shows in thousands of values, not in a thousand
 NOW, THEN, STRENGTH = 0.6, 0.45, 0.1
@@ -101,20 +99,3 @@ def _typicality(axes: Axes, pvalues: np.ndarray) -> None:
     axes.plot(levels, shares, color=DENSITY, lw=2, label="what was injected")
     axes.set(xscale="log", ylim=(-0.03, 1.03), xlabel="p-value of typicality")
     axes.text(0.03, 0.5, f"median {np.median(pvalues):.2g}", transform=axes.transAxes, fontsize=9)
-
-
-def typicality_figure(rows: list[Row]) -> Figure:
-    """Reward beside the share of perturbations that typicality rejects, for each method."""
-    figure, axes = plt.subplots(1, 2, figsize=(13, 4.6), layout="constrained")
-    for one, name in zip(axes, ("linear", "quadratic"), strict=True):
-        shown = [row for row in rows if row.entry.case == name and MAIN in row.entry.tables]
-        world = CASES[name]()
-        one.axvline(world.tilted.expected_reward(world.known), color=REWARD, lw=1.5)
-        for budget, marker in zip(BUDGETS, "osD", strict=True):
-            for row in (row for row in shown if row.budget == budget):
-                one.scatter(row.law.reward, row.rejected, marker=marker, color=DENSITY, s=24)
-                one.annotate(
-                    row.entry.label, (row.law.reward, row.rejected), fontsize=7, rotation=30
-                )
-        one.set(title=name, xlabel="mean reward", ylabel="share of noise rejected")
-    return figure
