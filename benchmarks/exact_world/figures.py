@@ -19,7 +19,7 @@ from .world import Case, fields, linear, orthonormal, turned
 SIDE = 32  # fields of 4 x 32 x 32 values: structure shows in thousands of values, not in a thousand
 NOW, THEN, STRENGTH = 0.6, 0.45, 0.1
 DRAWS, CANDIDATES = 60, 20
-WIDTH, HEIGHT = (-3.5, 6.5), (-9.5, 2.5)
+WIDTH, HEIGHT = (-3.5, 6.5), (-11.0, 2.5)
 # Okabe and Ito's colours, that all can tell apart.
 DENSITY, MEAN, REWARD, DRAW = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 
