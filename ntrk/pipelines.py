@@ -20,6 +20,7 @@ from torch import Tensor
 
 from .decoding import Decoder
 from .equipment import frozen
+from .path import Point
 from .sampler import Query, Run, Schedule, Steps
 from .schedulers import check_scheduler, read_schedule
 
@@ -106,9 +107,19 @@ class _Conductor:
         self.playing: Generator[Tensor, None, None] | None = None
 
     @property
+    def level(self) -> int:
+        """The level of the present query, or of the first."""
+        return self.query.level if self.query else 0
+
+    @property
+    def point(self) -> Point:
+        """The point of the path there."""
+        return self.schedule.points[self.level]
+
+    @property
     def time(self) -> Tensor:
-        """The timestep of the present query."""
-        return self.times[self.query.level if self.query else 0]
+        """The timestep there."""
+        return self.times[self.level]
 
     def play(self) -> Generator[Tensor, None, None]:
         """Yield the timestep of each query, until the method or the pipeline has had enough."""
@@ -145,9 +156,7 @@ class _Conductor:
 
     def scaled(self, sample: Tensor) -> Tensor:
         """Return what the model sees of a state: unit variance."""
-        assert self.query is not None
-        point = self.schedule.points[self.query.level]
-        return sample / (point.alpha**2 + point.sigma**2) ** 0.5
+        return sample / (self.point.alpha**2 + self.point.sigma**2) ** 0.5
 
 
 def _conducted_scheduler(conductor: _Conductor) -> Any:
@@ -166,7 +175,7 @@ def _conducted_scheduler(conductor: _Conductor) -> Any:
             conductor.times = self.timesteps
             self.timesteps = _Timesteps(conductor, conductor.schedule.steps)
             if not exploding:  # whose scale at the start comes from them
-                self.sigmas = _Now(lambda: conductor.schedule.points[_level(conductor)].sigma)
+                self.sigmas = _Now(lambda: conductor.point.sigma)
 
         def scale_model_input(self, sample: Tensor, timestep: Any = None) -> Tensor:
             return conductor.scaled(sample) if exploding else sample
@@ -180,10 +189,6 @@ def _conducted_scheduler(conductor: _Conductor) -> Any:
     scheduler.__class__ = Conducted
     Conducted.__name__ = kind.__name__
     return scheduler
-
-
-def _level(conductor: _Conductor) -> int:
-    return conductor.query.level if conductor.query else 0
 
 
 @contextmanager

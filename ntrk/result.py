@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from .resampling import worst_if_nan
 from .saving import optional, read_settings, save
 
 if TYPE_CHECKING:
@@ -46,8 +47,9 @@ class Result:
         Evaluations of the model, all particles together.
     history
         One dict a step: ``step``, ``sigma``, ``nfe``, and lists over the particles ``reward``,
-        ``cosine`` (between the gradient and the injected noise) and ``pvalue`` (typicality of the
-        injected noise). The lists may be absent, and an entry NaN, where nothing was measured.
+        ``cosine`` (between the gradient and what whitening made of it) and ``pvalue`` (typicality
+        of the injected noise). The lists may be absent, and an entry NaN, where nothing was
+        measured.
     fallbacks
         Particle-steps in which the gradient was zero or not finite, and fresh noise was used.
     interrupted
@@ -100,7 +102,7 @@ class Result:
         """Index of the highest reward; a reward that is NaN is below all others."""
         if not len(self.reward):
             raise ValueError("the result holds no particles, so none is the best")
-        return int(self.reward.nan_to_num(nan=-math.inf).argmax())
+        return int(worst_if_nan(self.reward).argmax())
 
     @property
     def image(self) -> Image | list[Image]:
@@ -235,7 +237,7 @@ class Result:
         ImportError
             If matplotlib is not installed; the message names the extra.
         """
-        order = self.reward.nan_to_num(nan=-math.inf).argsort(descending=True).tolist()
+        order = worst_if_nan(self.reward).argsort(descending=True).tolist()
         shown = order[:_SHOWN] if self.has_pictures else []
         series = {key: self._series(key) for key in ("reward", "pvalue")}
         curves = [key for key, lines in series.items() if lines]

@@ -30,7 +30,7 @@ from .progress import progress_bar
 from .result import Result
 from .sampler import Run, Schedule, Steps
 
-__all__ = ["Tilt", "generate", "tilt"]
+__all__ = ["Tilt", "check_call", "generate", "tilt"]
 
 _OWN_ARGUMENTS = {
     "num_inference_steps": "steps",
@@ -324,6 +324,7 @@ check_noise
 
 
 def check_call(prompt: Any, pipe_kwargs: Mapping[str, Any]) -> None:
+    """Refuse several prompts, and arguments of the pipeline that `generate` has of its own."""
     if not (prompt is None or isinstance(prompt, str)):
         raise TypeError(f"prompt must be one string, got {prompt!r}; call once for each")
     for name, instead in _OWN_ARGUMENTS.items():

@@ -22,6 +22,7 @@ from .noise import Noise
 from .path import Denoised, Point
 from .processes import Processes
 from .rewards import Reward
+from .rows import per_row
 
 __all__ = ["Guided", "Query", "Run", "Schedule", "Steps", "drive"]
 
@@ -127,8 +128,8 @@ class Run:
         self._initial = states
 
     def prior(self) -> Gaussian:
-        """Return the law of the initial states."""
-        return Gaussian(torch.zeros_like(self.like), self.schedule.initial_scale)
+        """Return the law of the initial states, however many."""
+        return Gaussian(self.like.new_zeros(()), self.schedule.initial_scale)
 
     def kernel(self, x: Tensor, denoised: Denoised, level: int) -> Gaussian:
         """Return the base kernel from `level` to the next."""
@@ -158,7 +159,7 @@ class Run:
         Each chunk is differentiated before the next is evaluated: memory holds one graph. On levels
         that `reward_every` leaves out, rewards are NaN and gradients zero.
         """
-        if level % self.reward_every:
+        if self._left_out(level):
             denoised = yield from self.denoise(x, level)
             return Guided(denoised, torch.full((len(x),), torch.nan), torch.zeros_like(x))
         parts = []
@@ -181,7 +182,7 @@ class Run:
 
     def score(self, data: Tensor, level: int = 0) -> Tensor:
         """Return the reward of estimates of the data, without gradient; NaN on levels left out."""
-        if level % self.reward_every:
+        if self._left_out(level):
             return torch.full((len(data),), torch.nan)
         with torch.no_grad():
             scores = [self._score(chunk, first) for first, chunk in self._chunks(data)]
@@ -195,7 +196,7 @@ class Run:
 
     def ascent(self, data: Tensor, level: int) -> Tensor:
         """Return the gradient of the reward in estimates of the data; the model has no part."""
-        if level % self.reward_every:
+        if self._left_out(level):
             return torch.zeros_like(data)
         parts = []
         for first, chunk in self._chunks(data):
@@ -265,7 +266,11 @@ class Run:
                 f"the gradient of the reward {self.reward.name!r} is zero or not finite"
             )
         self.fallbacks += bad
-        return torch.where(usable.reshape(-1, *[1] * (gradient.ndim - 1)), gradient, 0)
+        return torch.where(per_row(usable, gradient), gradient, 0)
+
+    def _left_out(self, level: int) -> bool:
+        """Whether the reward is not asked for at a level."""
+        return level % self.reward_every > 0
 
     def _chunks(self, x: Tensor) -> Iterator[tuple[int, Tensor]]:
         for first in range(0, len(x), self.batch_size):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from .result import Result
 
-__all__ = ["optional", "read_settings", "save"]
+__all__ = ["optional", "read_settings", "save", "targets"]
 
 _KEY = "ntrk"
 _QUALITY = "12"  # of x264: 0 is lossless, 23 usual

@@ -12,6 +12,7 @@ from .. import kernels
 from ..arguments import check_range
 from ..path import Denoised
 from ..resampling import effective_sample_size, normalized_weights, ssp_resample
+from ..rows import squared_norm
 from ..sampler import Guided, Run, Steps
 from .method import Method
 from .population import reborn
@@ -87,13 +88,9 @@ class DAS(Method):
             x = kernels.mean_shifted(kernel, z, shift)
             perturbation = kernels.shifted_noise(kernel, z, shift)
             # log N(x; mean, std^2) - log N(x; mean + shift, std^2)
-            log_weights += (_squares(z) - _squares(perturbation)) / 2
+            log_weights += (squared_norm(z) - squared_norm(perturbation)) / 2
             run.record(level, kernel.std, perturbation, guided.denoised.data, guided.reward)
         log_weights += run.score(x) / self.temperature - potential
         weights = normalized_weights(run.processes.gather(log_weights))
         (x,) = reborn(run, ssp_resample(weights, chance), x)
         return x
-
-
-def _squares(z: Tensor) -> Tensor:
-    return (z.double() ** 2).flatten(1).sum(1).cpu()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..arguments import as_count, check_range
+from ..rows import per_row, squared_norm
 from ..sampler import Guided, Run, Steps
 from .das import DAS
 from .method import Method
@@ -92,16 +93,11 @@ class PsiSampler(Method):
         return self._keep * z + self._spread * push
 
     def _log_target(self, z: Tensor, here: Guided) -> Tensor:
-        return here.reward.double() / self.temperature - _energy(z)
+        return here.reward.double() / self.temperature - squared_norm(z) / 2
 
     def _log_move(self, z: Tensor, here: Guided, to: Tensor, scale: float) -> Tensor:
-        return -_energy((to - self._drift(z, here, scale)) / self._spread)
-
-
-def _energy(z: Tensor) -> Tensor:
-    return (z.double() ** 2).flatten(1).sum(1).cpu() / 2
+        return -squared_norm((to - self._drift(z, here, scale)) / self._spread) / 2
 
 
 def _choose(accepted: Tensor, new: Tensor, old: Tensor) -> Tensor:
-    mask = accepted.to(new.device).reshape(-1, *[1] * (new.ndim - 1))
-    return torch.where(mask, new, old)
+    return torch.where(per_row(accepted, new), new, old)

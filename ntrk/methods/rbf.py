@@ -69,7 +69,7 @@ class RBF(Method):
     ) -> Generator[Query, Tensor, None]:
         """Sample one particle; add its move to each level to its trail, the last one."""
         like = run.like[particle : particle + 1]
-        kernel = kernels.Gaussian(torch.zeros_like(like), run.schedule.initial_scale)
+        kernel = run.prior()
         goal, quota = torch.tensor([-torch.inf]), 0
         for level in range(run.steps + 1):
             quota += self.candidates

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..arguments import as_count, check_range
+from ..rows import per_row
 from ..sampler import Run, Steps
 from .method import Method
 from .trajectory import Ascent, optimise_noise
@@ -67,9 +68,7 @@ class ReNO(Method):
                 (gradient,) = torch.autograd.grad(self.penalty * price - reward.sum(), initial)
                 gradient = run.usable(gradient, reward)
                 length = gradient.flatten(1).norm(dim=1).clamp(min=self.clip)
-                initial.grad = gradient * (self.clip / length).reshape(
-                    -1, *[1] * (gradient.ndim - 1)
-                )
+                initial.grad = gradient * per_row(self.clip / length, gradient)
                 optimizer.step()
 
             return lambda: torch.cat([initial[None], drawn[1:]]), update

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from .. import kernels
+from ..rows import per_row
 from ..sampler import Query, Run, Steps
 
 __all__ = ["Ascent", "optimise_noise", "sample_with"]
@@ -70,7 +71,7 @@ def optimise_noise(run: Run, passes: int, begin: Callable[[Tensor, int], Ascent]
             if best is None or record is None:
                 best, record = x, scores
             better = scores > record
-            best = torch.where(better.reshape(-1, *[1] * (x.ndim - 1)), x, best)
+            best = torch.where(per_row(better, x), x, best)
             record = torch.maximum(record, scores)
             run.latest = torch.cat([*results, best])
             passed.append(run.describe_pass(number, scores, used.detach()))
