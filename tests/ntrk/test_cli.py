@@ -1,6 +1,8 @@
 """The command line: it runs what the Python API runs, and blames the right party in one line."""
 
+import contextlib
 import dataclasses
+import io
 import itertools
 import json
 import re
@@ -22,7 +24,7 @@ CALL = {"height": 32, "width": 32, "max_sequence_length": 64}
 
 
 @pytest.fixture
-def generate(checkpoint, tmp_path, monkeypatch, capsys):
+def generate(checkpoint, tmp_path, monkeypatch):
     """``generate(*arguments) -> (code, stdout, stderr)`` on the tiny Flux, two steps."""
     monkeypatch.chdir(tmp_path)
 
@@ -31,9 +33,10 @@ def generate(checkpoint, tmp_path, monkeypatch, capsys):
         small = SMALL[:4] if model == "sd" else SMALL
         model = str(checkpoint(model)) if "/" not in model else model
         line = ["generate", model, "a fox", "--reward", reward, "--steps", "2", "--dtype"]
-        capsys.readouterr()  # forget what building a checkpoint printed
-        code = cli.main([*line, "float32", *small, *map(str, arguments)])
-        return code, *capsys.readouterr()
+        out, error = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
+            code = cli.main([*line, "float32", *small, *map(str, arguments)])
+        return code, out.getvalue(), error.getvalue()
 
     return run
 
