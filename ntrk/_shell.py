@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import ast
 import re
 import textwrap
 from collections.abc import Sequence
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__
+from ._values import assignment, literal, once, positive, whole
+from .bench.arguments import BENCH, add_bench_arguments
 from .diffusion import DIFFUSIONS
 from .kernels import FORMS
 from .methods import METHODS, BestOfN, Method, as_method
@@ -21,7 +22,6 @@ __all__ = [
     "describe_methods",
     "make_parser",
     "methods_table",
-    "once",
     "parse_method",
 ]
 
@@ -68,6 +68,15 @@ def make_parser() -> argparse.ArgumentParser:
             allow_abbrev=False,
         )
     )
+    add_bench_arguments(
+        commands.add_parser(
+            "bench",
+            help=BENCH,
+            usage="ntrk bench [MODEL] [options]",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+    )
     return parser
 
 
@@ -106,34 +115,34 @@ def _add_generate_arguments(parser: argparse.ArgumentParser) -> None:
         "(default: ntrk)",
     )
     add("--strength", type=float, metavar="S", help="of NTRK, in [0, 1] (default: 0.3)")
-    assignment: dict[str, Any] = {"type": _assignment, "action": "append", "metavar": "NAME=VALUE"}
-    add("--set", default=[], **assignment, help="a parameter of the method; may be repeated")
-    add("--steps", type=_positive, default=25, metavar="N", help="noise levels (default: 25)")
-    add("--particles", type=_positive, default=1, metavar="N", help="trajectories (default: 1)")
-    add("--seed", type=_whole, default=0, metavar="S", help="of all random numbers (default: 0)")
+    named: dict[str, Any] = {"type": assignment, "action": "append", "metavar": "NAME=VALUE"}
+    add("--set", default=[], **named, help="a parameter of the method; may be repeated")
+    add("--steps", type=positive, default=25, metavar="N", help="noise levels (default: 25)")
+    add("--particles", type=positive, default=1, metavar="N", help="trajectories (default: 1)")
+    add("--seed", type=whole, default=0, metavar="S", help="of all random numbers (default: 0)")
     add(
         "--batch-size",
-        type=_positive,
+        type=positive,
         default=1,
         metavar="N",
         help="states evaluated at once, which memory limits (default: 1)",
     )
     add(
         "--diffusion",
-        type=_literal,
+        type=literal,
         metavar="G",
         help=f"how much noise a step injects: {', '.join(DIFFUSIONS)} or a number (default: as "
         "suits the scheduler)",
     )
     add("--form", choices=FORMS, default=FORMS[0], help="of the reverse kernel (default: bridge)")
-    add("--reward-every", type=_positive, default=1, metavar="N", help="ask every N steps only")
+    add("--reward-every", type=positive, default=1, metavar="N", help="ask every N steps only")
     add("--detach-model", action="store_true", help="keep the model out of the gradient")
     add("--gradient-checkpointing", action="store_true", help="less memory, more time")
     add("--vae-tiling", action="store_true", help="decode in tiles")
     for name, kind in PIPE_OPTIONS.items():
         metavar = {int: "N", float: "X", str: "TEXT"}[kind]
         add(f"--{name.replace('_', '-')}", type=kind, metavar=metavar, help="for the pipeline")
-    add("--pipe", default=[], **assignment, help="any other argument of the pipeline's call")
+    add("--pipe", default=[], **named, help="any other argument of the pipeline's call")
     add(
         "--scheduler",
         choices=_SCHEDULERS,
@@ -155,18 +164,6 @@ def _add_generate_arguments(parser: argparse.ArgumentParser) -> None:
     add("--quiet", action="store_true", help="print nothing but errors")
 
 
-def _whole(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 0, got {text!r}")
-    return int(text)
-
-
-def _positive(text: str) -> int:
-    if not (text.isdecimal() and int(text)):
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
-    return int(text)
-
-
 def attached(argv: Sequence[str]) -> list[str]:
     """Write ``--reward -contrast`` as ``--reward=-contrast``, which argparse reads as meant."""
     written: list[str] = []
@@ -176,32 +173,6 @@ def attached(argv: Sequence[str]) -> list[str]:
         else:
             written.append(argument)
     return written
-
-
-def _literal(text: str) -> Any:
-    """Read a Python literal; what is none is text."""
-    try:
-        return ast.literal_eval(text)
-    except (SyntaxError, ValueError):
-        return text
-
-
-def _assignment(text: str) -> tuple[str, Any]:
-    """Read ``NAME=VALUE``."""
-    name, equals, value = text.partition("=")
-    if not (equals and name.isidentifier()):
-        raise argparse.ArgumentTypeError(f"must be NAME=VALUE, got {text!r}")
-    return name, _literal(value)
-
-
-def once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """Return a dict of names and values, in which no name may come twice."""
-    given: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in given:
-            raise ValueError(f"{name} is given twice")
-        given[name] = value
-    return given
 
 
 # ----------------------------------------------------------------------------- methods

@@ -1,4 +1,4 @@
-"""The command line: ``ntrk generate MODEL PROMPT --reward SPEC`` and ``ntrk methods``.
+"""The command line: ``ntrk generate MODEL PROMPT --reward SPEC``, ``ntrk bench``, ``ntrk methods``.
 
 Exit codes: 0 done, 1 a file, the model or the run is at fault, 2 the command line is, 130
 interrupted. An interrupted run that has something to show saves it first.
@@ -12,11 +12,9 @@ from __future__ import annotations
 import argparse
 import inspect
 import json
-import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -29,10 +27,11 @@ from ._shell import (
     describe_methods,
     make_parser,
     methods_table,
-    once,
     parse_method,
 )
+from ._values import once
 from .equipment import images_argument
+from .loading import hushed, load_pipeline
 from .methods import Method
 from .plan import make_plan
 from .processes import Processes, launched
@@ -78,7 +77,9 @@ def _run(argv: Sequence[str]) -> tuple[int, str]:
         parser.print_help(sys.stderr)
         return 2, ""
     try:
-        return _methods(options) if options.command == "methods" else _generate(options)
+        return {"methods": _methods, "generate": _generate, "bench": _bench}[options.command](
+            options
+        )
     except KeyboardInterrupt:
         print("ntrk: interrupted", file=sys.stderr)
         return 130, ""
@@ -103,6 +104,14 @@ def _methods(options: argparse.Namespace) -> tuple[int, str]:
     return 0, json.dumps(describe_methods(), indent=1) if options.json else methods_table()
 
 
+def _bench(options: argparse.Namespace) -> tuple[int, str]:
+    from .bench.command import prepare
+
+    with _usage():
+        perform = prepare(options, once(options.pipe))
+    return perform()
+
+
 def _generate(options: argparse.Namespace) -> tuple[int, str]:
     with _usage():
         job = _job(options)
@@ -113,7 +122,7 @@ def _generate(options: argparse.Namespace) -> tuple[int, str]:
             processes = Processes()
             processes.share(options.particles)
         shown = not options.quiet and processes.rank == 0
-        with _hushed(bars=shown):
+        with hushed(bars=shown):
             pipe = _load(options, device)
         with _usage():
             _check_pipe(pipe, options, job)
@@ -196,21 +205,8 @@ def _refuse_existing(options: argparse.Namespace, method: Method) -> None:
 
 
 def _load(options: argparse.Namespace, device: torch.device) -> Any:
-    """Read the pipeline, from a folder or the hub's cache, or say how to get it."""
-    diffusers, name = optional("diffusers"), options.model
-    try:
-        pipe = diffusers.DiffusionPipeline.from_pretrained(
-            name, dtype=getattr(torch, options.dtype)
-        )
-    except Exception as error:  # whatever its libraries raise
-        message = f"cannot load the model {name!r}"
-        if Path(name).exists():
-            message += f": {error}"
-        elif re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name):
-            message += f", neither from a folder nor from the hub; get it with: hf download {name}"
-        else:
-            message += ": there is no such folder, and names on the hub are OWNER/NAME"
-        raise OSError(message) from error
+    """Read the pipeline, with another scheduler if one is named."""
+    pipe = load_pipeline(options.model, options.dtype)
     if options.scheduler:
         with _usage():
             pipe.scheduler = _scheduler(pipe.scheduler, options.scheduler)
@@ -242,20 +238,6 @@ def _check_pipe(pipe: Any, options: argparse.Namespace, job: _Job) -> None:
     video = images_argument(pipe) == "num_videos_per_prompt"
     targets(options.out, ".mp4" if video else ".png", 1)
     optional("av" if video else "PIL")
-
-
-@contextmanager
-def _hushed(*, bars: bool) -> Iterator[None]:
-    """Keep the libraries' remarks on loading, and their bars unless wanted, off the terminal."""
-    with ExitStack() as stack:
-        for library in ("diffusers", "transformers"):
-            logging = optional(library).utils.logging
-            stack.callback(logging.set_verbosity, logging.get_verbosity())
-            logging.set_verbosity_error()
-            if not bars and logging.is_progress_bar_enabled():
-                logging.disable_progress_bar()
-                stack.callback(logging.enable_progress_bar)
-        yield
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from types import ModuleType
 from .interface import Reward, as_reward
 from .plain import PLAIN
 
-__all__ = ["parse_reward"]
+__all__ = ["load_file", "parse_reward"]
 
 _WEIGHT = r"(?P<weight>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*\*\s*"
 _TERM = re.compile(rf"(?P<sign>[+-]?)\s*(?:{_WEIGHT})?(?P<name>[^\s*+-][^\s*+]*)")
@@ -68,7 +68,7 @@ def _find(name: str) -> Reward:
             "package.module:object or path/to/file.py:object"
         )
     try:
-        module = _load(Path(place)) if place.endswith(".py") else importlib.import_module(place)
+        module = load_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
     except Exception as error:  # whatever the code of others raises
         raise ValueError(
             f"the reward {name!r} cannot be loaded: {type(error).__name__}: {error}"
@@ -79,7 +79,7 @@ def _find(name: str) -> Reward:
     return as_reward(found if isinstance(found, Reward | Mapping) else {attribute: found})
 
 
-def _load(path: Path) -> ModuleType:
+def load_file(path: Path) -> ModuleType:
     """Run a file as a module of its own, under a name that no other module has."""
     key = str(path.resolve())
     if key not in sys.modules:
