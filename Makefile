@@ -8,14 +8,15 @@ BIN := $(VENV)/bin
 TORCH ?= torch==2.13.0
 SOURCES := $(shell find whitenoise ntrk -name '*.py' -o -name '*.cu')
 
-.PHONY: demo test test-slow lint types bench bench-quick bench-power bench-levels bench-sources bench-exact docs clean
+.PHONY: demo demo-whitening train-world test test-slow lint types bench bench-quick bench-power bench-levels bench-sources bench-exact bench-shapes docs clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
 $(VENV)/for-demo: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet ".[demo]"
+	$(BIN)/python -m pip install --quiet $(TORCH)
+	$(BIN)/python -m pip install --quiet ".[demo,ntrk]"
 	touch $@
 
 $(VENV)/for-test: pyproject.toml | $(BIN)/python
@@ -30,6 +31,17 @@ $(VENV)/installed: pyproject.toml $(SOURCES) | $(BIN)/python
 
 demo: $(VENV)/for-demo $(VENV)/installed
 	$(BIN)/python -m benchmarks.demo
+
+demo-whitening: $(VENV)/for-demo $(VENV)/installed
+	$(BIN)/python -m benchmarks.whitening
+
+# Under two hours on two cores; stopped, it goes on where it was.
+train-world: $(VENV)/for-demo $(VENV)/installed
+	$(BIN)/python -m ntrk.worlds.shapes.training --out world
+
+bench-shapes: $(VENV)/for-demo $(VENV)/installed
+	$(BIN)/ntrk bench --jobs 2 --tune --results benchmarks/shapes
+	$(BIN)/ntrk bench --jobs 2 --results benchmarks/shapes --tables docs/_tables --figures docs/images
 
 test: lint types $(VENV)/installed
 	$(BIN)/pytest -m "not slow"

@@ -1,6 +1,6 @@
 """Whiten photographs and structured fields with every operator: one picture, one table.
 
-python -m benchmarks.demo [--out demo/demo.png]
+python -m benchmarks.whitening [--out demo/whitening.png]
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def summary(x, y, stages):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path("demo/demo.png"))
+    parser.add_argument("--out", type=Path, default=Path("demo/whitening.png"))
     arguments = parser.parse_args()
     inputs = photographs() | fields()
     first = next(iter(inputs.values()))

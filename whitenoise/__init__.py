@@ -23,7 +23,7 @@ from .verify import (
 )
 from .whitener import Whitener, whiten
 
-__version__ = "0.4.0"
+__version__ = "0.5.0"
 
 __all__ = [
     "Certificate",

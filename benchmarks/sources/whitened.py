@@ -7,9 +7,9 @@ from functools import cache, partial
 
 import numpy as np
 
-from benchmarks.demo import operators
 from benchmarks.fields import fields, photographs
 from benchmarks.sources.source import ATYPICAL, OPEN, TYPICAL, Source
+from benchmarks.whitening import operators
 
 SHARE = 0.3
 
