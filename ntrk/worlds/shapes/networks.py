@@ -163,7 +163,7 @@ class AnswerTwin(Answer):
     def __init__(self) -> None:
         super().__init__()
         self.match = MatchTwin()
-        self.judge = nn.Sequential(nn.Linear(96, 48), nn.GELU(), nn.Linear(48, 1))
+        self.judge = nn.Sequential(nn.Linear(96, 40), nn.GELU(), nn.Linear(40, 1))
 
 
 NETWORKS: dict[str, type[nn.Module]] = {

@@ -37,6 +37,7 @@ Loss = Callable[[Any, Pool, Any, float], Tensor]
 SCENES, HELD_OUT_SCENES = 24_000, 2_000
 SEEDS = {"target": 101, "twin": 202, "held out": 303}
 STEPS = {"count": 1400, "alignment": 1300, "answers": 900, "aesthetic": 1000}
+LONGER = {"answers_twin": 1400}
 STARTS = {"alignment": "count", "answers": "alignment", "aesthetic": "alignment"}
 BATCH = 48
 WRONG_CAPTIONS = 5  # an image in a batch
@@ -84,7 +85,7 @@ def _train_one(name: str, folder: Path, states: Path) -> None:
     average = train(
         network,
         loss,
-        steps=STEPS[kind],
+        steps=LONGER.get(name, STEPS[kind]),
         learning_rate=3e-3,
         checkpoint=states / f"{name}.pt",
         title=name,
