@@ -39,7 +39,6 @@ __all__ = [
     "count_exact",
     "count_right",
     "count_twin",
-    "embeddings",
     "horizon",
     "horizon_exact",
     "horizon_twin",
@@ -95,11 +94,6 @@ def alignment_twin(images: Tensor, prompts: Prompts) -> Tensor:
 def caption_exact(images: Tensor, prompts: Prompts) -> Tensor:
     """Return 1 where the image shows what the prompt asks for and nothing else, 0 elsewhere."""
     return _each(images, prompts, lambda scene, prompt: satisfies(read_caption(prompt), scene))
-
-
-def embeddings(images: Tensor) -> Tensor:
-    """Return what the network of `alignment_twin` compares with prompts, shape (batch, 96)."""
-    return _load("alignment_twin", str(images.device)).images(images.float())
 
 
 def _cosine(name: str, images: Tensor, prompts: Prompts) -> Tensor:
