@@ -35,7 +35,7 @@ demo: $(VENV)/for-demo $(VENV)/installed
 demo-whitening: $(VENV)/for-demo $(VENV)/installed
 	$(BIN)/python -m benchmarks.whitening
 
-# Under two hours on two cores; stopped, it goes on where it was.
+# Hours on two cores; stopped, it goes on where it was.
 train-world: $(VENV)/for-demo $(VENV)/installed
 	$(BIN)/python -m ntrk.worlds.shapes.training --out world
 

@@ -66,7 +66,8 @@ def _edge(depth: Field) -> Field:
 
 def _inside(thing: Thing, dx: Field, dy: Field) -> Field:
     """Signed depth within the outline: positive inside."""
-    r, depth = thing.radius, np.zeros((1, 1))
+    depth: Field
+    r = thing.radius
     if thing.shape == "circle":
         depth = r - np.hypot(dx, dy)
     elif thing.shape == "square":

@@ -54,7 +54,7 @@ def parse(image: Any) -> Scene:
     Notes
     -----
     Exact on images that `draw` makes of scenes of the grammar: a test draws 1,000 of them and finds
-    each thing again, its centre and radius within a pixel. About 5 ms an image.
+    each thing again, its centre and radius within a pixel.
     """
     labels, tones = _nearest(_pixels(image))
     things = [

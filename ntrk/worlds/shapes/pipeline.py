@@ -58,16 +58,16 @@ def assemble(parts: Mapping[str, Any]) -> Any:
 # ------------------------------------------------------------------------- untrained parts
 
 
-def transformer(heads: int = 4, double: int = 2, single: int = 4) -> Any:
+def transformer() -> Any:
     """Return an untrained transformer."""
     import diffusers
 
     return diffusers.FluxTransformer2DModel(
         in_channels=64,  # 16 channels, 2 x 2 cells a token
-        num_layers=double,
-        num_single_layers=single,
+        num_layers=2,
+        num_single_layers=4,
         attention_head_dim=32,
-        num_attention_heads=heads,
+        num_attention_heads=4,
         joint_attention_dim=_TEXT_WIDTH,
         pooled_projection_dim=_TEXT_WIDTH,
         guidance_embeds=False,

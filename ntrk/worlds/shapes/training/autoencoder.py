@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from .data import as_tensor
-from .loop import train
+from .loop import random_of, train
 
 __all__ = ["autoencoder", "encode", "train_autoencoder"]
 
@@ -53,9 +53,7 @@ def train_autoencoder(images: Any, *, steps: int, seed: int, checkpoint: Path) -
         rng = np.random.default_rng([seed, step])
         x = as_tensor(images[np.sort(rng.integers(0, len(images), _BATCH))]) * 2 - 1
         posterior = vae.encode(x).latent_dist
-        noise = torch.randn(
-            posterior.mean.shape, generator=torch.Generator().manual_seed(seed * 2**32 + step)
-        )
+        noise = torch.randn(posterior.mean.shape, generator=random_of(seed, step))
         z = posterior.mean + posterior.std * noise
         if step % 4 == 3:
             z, x = avg_pool2d(z, 2), avg_pool2d(x, 2)

@@ -12,9 +12,14 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-__all__ = ["Average", "train"]
+__all__ = ["Average", "random_of", "train"]
 
 _SAVE_EVERY = 60.0  # seconds
+
+
+def random_of(seed: int, step: int) -> torch.Generator:
+    """Return the generator of a step of a run, whatever came before."""
+    return torch.Generator().manual_seed(seed * 2**32 + step)
 
 
 class Average:
@@ -51,8 +56,7 @@ def train(
 ) -> Average:
     """Train with a warm-up and a cosine to zero, in bfloat16 where that is safe.
 
-    AdamW, and for the matrices of layers Muon (K. Jordan et al., 2024), which takes the transformer
-    to the same loss in about half the steps.
+    AdamW, and for the matrices of layers Muon (K. Jordan et al., 2024), which needs fewer steps.
 
     Parameters
     ----------

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..pipeline import CALL, text_parts, transformer
-from .loop import train
+from .loop import random_of, train
 
 __all__ = ["train_transformer"]
 
@@ -43,7 +43,7 @@ def train_transformer(
 
     def loss(step: int) -> Tensor:
         rng = np.random.default_rng([seed, step])
-        generator = torch.Generator().manual_seed(seed * 2**32 + step)
+        generator = random_of(seed, step)
         which = rng.integers(0, len(packed), _BATCH)
         x = packed[which].float()
         texts = np.where(rng.random(_BATCH) < _UNPROMPTED, len(captions), which)
