@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
+from tqdm import trange
 
 from .data import as_tensor
 from .loop import random_of, train
@@ -39,7 +40,9 @@ def autoencoder(*, shift: float | None = None, scale: float = 1.0) -> Any:
     )
 
 
-def train_autoencoder(images: Any, *, steps: int, seed: int, checkpoint: Path) -> Any:
+def train_autoencoder(
+    images: Any, *, steps: int, seed: int, checkpoint: Path, device: str = "cpu"
+) -> Any:
     """Train on squared errors, at full size and at half of it.
 
     A decoder that draws a latent of half the size as the image of half the size makes latents
@@ -47,13 +50,14 @@ def train_autoencoder(images: Any, *, steps: int, seed: int, checkpoint: Path) -
     "EQ-VAE", arXiv 2502.09509).
     """
     torch.manual_seed(seed)
-    vae = autoencoder()
+    vae = autoencoder().to(device)
 
     def loss(step: int) -> Tensor:
         rng = np.random.default_rng([seed, step])
-        x = as_tensor(images[np.sort(rng.integers(0, len(images), _BATCH))]) * 2 - 1
+        x = as_tensor(images[np.sort(rng.integers(0, len(images), _BATCH))], device) * 2 - 1
         posterior = vae.encode(x).latent_dist
-        noise = torch.randn(posterior.mean.shape, generator=random_of(seed, step))
+        generator = random_of(seed, step, device)
+        noise = torch.randn(posterior.mean.shape, generator=generator, device=device)
         z = posterior.mean + posterior.std * noise
         if step % 4 == 3:
             z, x = avg_pool2d(z, 2), avg_pool2d(x, 2)
@@ -75,10 +79,10 @@ def train_autoencoder(images: Any, *, steps: int, seed: int, checkpoint: Path) -
 
 @torch.no_grad()
 def encode(vae: Any, images: Any, batch: int = 100) -> Tensor:
-    """Return the means of the latents of all images, in float16."""
-    blocks = range(0, len(images), batch)
+    """Return the means of the latents of all images, in float16, on the device of `vae`."""
+    means = []
     with torch.autocast(vae.device.type, torch.bfloat16):
-        means = [
-            vae.encode(as_tensor(images[b : b + batch]) * 2 - 1).latent_dist.mean for b in blocks
-        ]
-    return torch.cat([mean.half() for mean in means])
+        for start in trange(0, len(images), batch, desc="latents"):
+            x = as_tensor(images[start : start + batch], vae.device) * 2 - 1
+            means.append(vae.encode(x).latent_dist.mean.half())
+    return torch.cat(means)

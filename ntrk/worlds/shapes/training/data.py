@@ -68,8 +68,8 @@ def _block(job: tuple[int, int, bool]) -> tuple[NDArray[np.uint8], list[str]]:
     return np.stack([draw(scene) for _, scene in pairs]), [caption for caption, _ in pairs]
 
 
-def as_tensor(images: Any) -> Any:
+def as_tensor(images: Any, device: Any = "cpu") -> Any:
     """Return images as (batch, 3, 64, 64) in [0, 1]."""
     import torch
 
-    return torch.from_numpy(np.array(images)).movedim(-1, 1).float() / 255
+    return torch.from_numpy(np.array(images)).to(device).movedim(-1, 1).float() / 255

@@ -15,11 +15,12 @@ from tqdm import tqdm
 __all__ = ["Average", "random_of", "train"]
 
 _SAVE_EVERY = 60.0  # seconds
+_READ_EVERY = 10  # steps; to read a loss is to wait for the device
 
 
-def random_of(seed: int, step: int) -> torch.Generator:
+def random_of(seed: int, step: int, device: Any = "cpu") -> torch.Generator:
     """Return the generator of a step of a run, whatever came before."""
-    return torch.Generator().manual_seed(seed * 2**32 + step)
+    return torch.Generator(device).manual_seed(seed * 2**32 + step)
 
 
 class Average:
@@ -35,11 +36,13 @@ class Average:
         """Take the parameters of now in."""
         self.count += 1
         decay = min(self.decay, self.count / (self.count + 10))  # forgets the start soon
-        for name, value in module.state_dict().items():
-            if value.is_floating_point():
-                self.values[name].lerp_(value, 1 - decay)
-            else:
-                self.values[name].copy_(value)
+        state = module.state_dict()
+        moving = [name for name, value in state.items() if value.is_floating_point()]
+        torch._foreach_lerp_(
+            [self.values[name] for name in moving], [state[name] for name in moving], 1 - decay
+        )
+        for name in state.keys() - set(moving):
+            self.values[name].copy_(state[name])
 
 
 def train(
@@ -88,14 +91,14 @@ def train(
     """
     optimizers = _optimizers(module, learning_rate, is_layer)
     average, first = Average(module, decay), 0
+    device = next(module.parameters()).device.type
     if checkpoint.exists():
-        state: dict[str, Any] = torch.load(checkpoint, weights_only=True)
+        state: dict[str, Any] = torch.load(checkpoint, map_location=device, weights_only=True)
         module.load_state_dict(state["module"])
         for optimizer, own in zip(optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(own)
         average.values, average.count, first = state["average"], state["count"], state["step"]
-    device = next(module.parameters()).device.type
-    saved, smooth = time.monotonic(), float("nan")
+    saved, smooth = time.monotonic(), None
     with tqdm(range(first, steps), initial=first, total=steps, desc=title, mininterval=5) as bar:
         for step in bar:
             rate = learning_rate * min(1.0, (step + 1) / warm_up)
@@ -109,8 +112,9 @@ def train(
             for optimizer in optimizers:
                 optimizer.step()
             average.update(module)
-            smooth = value.item() if math.isnan(smooth) else 0.98 * smooth + 0.02 * value.item()
-            bar.set_postfix(loss=f"{smooth:.4f}", refresh=False)
+            smooth = value.detach() if smooth is None else torch.lerp(smooth, value.detach(), 0.02)
+            if step % _READ_EVERY == 0:
+                bar.set_postfix(loss=f"{smooth.item():.4f}", refresh=False)
             if time.monotonic() - saved > _SAVE_EVERY or step == steps - 1:
                 _save(checkpoint, module, optimizers, average, step + 1)
                 saved = time.monotonic()
