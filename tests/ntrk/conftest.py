@@ -4,6 +4,7 @@ import copy
 import functools
 
 import diffusers
+import published
 import pytest
 import tiny
 import transformers
@@ -48,3 +49,16 @@ def load(loaded):
         return pipe
 
     return fresh
+
+
+@pytest.fixture(scope="session")
+def hub(tmp_path_factory):
+    """``hub(name)``: a folder of repositories with what a published reward is loaded from."""
+
+    @functools.cache
+    def folder(name):
+        path = tmp_path_factory.mktemp(name.replace(".", "-"))
+        published.build(name, path)
+        return path
+
+    return folder

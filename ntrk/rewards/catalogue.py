@@ -1,0 +1,105 @@
+"""Rewards by name: what each is, where its weights are, and how it is loaded."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .checkpoints import Checkpoints
+from .interface import Reward
+
+__all__ = ["CATALOGUE", "Entry", "load"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A reward that is loaded from published weights.
+
+    Attributes
+    ----------
+    place
+        ``module:class`` in `ntrk.rewards`; the class takes `Checkpoints`, and its module says its
+        `REPOSITORIES`.
+    measures
+        In a few words.
+    licence
+        Of the weights.
+    gigabytes
+        To download.
+    video
+        Whether it sees videos, (batch, frames, 3, height, width), rather than images.
+    """
+
+    place: str
+    measures: str
+    licence: str
+    gigabytes: float
+    video: bool = False
+
+    @property
+    def repositories(self) -> tuple[str, ...]:
+        """Of the weights, ``OWNER/NAME``."""
+        found: tuple[str, ...] = self._module.REPOSITORIES
+        return found
+
+    @property
+    def kind(self) -> Callable[[Checkpoints], Any]:
+        """The class."""
+        found: Callable[[Checkpoints], Any] = getattr(self._module, self.place.partition(":")[2])
+        return found
+
+    @property
+    def _module(self) -> Any:
+        return importlib.import_module(f".{self.place.partition(':')[0]}", __package__)
+
+
+CATALOGUE: dict[str, Entry] = {
+    "aesthetic": Entry("aesthetic:Aesthetic", "beauty, 1 to 10", "MIT, Apache-2.0 (head)", 1.7),
+    "pickscore": Entry("pickscore:PickScore", "image and prompt, about 0.2", "MIT", 3.9),
+}
+"""By name."""
+
+
+def load(
+    name: str,
+    folder: str | os.PathLike[str] | None = None,
+    *,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> Reward:
+    """Load a reward from published weights.
+
+    Parameters
+    ----------
+    name
+        A key of `CATALOGUE`.
+    folder
+        Holds the repositories of its weights as ``OWNER/NAME``; None for the hub, or its cache.
+    device, dtype
+        Of the weights. Images may be of another dtype; scores are float32.
+
+    Returns
+    -------
+    Reward
+        Of one term, whose name is `name`. Its weights are frozen, and shared with other rewards
+        that are there and need the same.
+
+    Raises
+    ------
+    ValueError
+        If there is no such reward, or a file does not hold its weights.
+    OSError
+        If weights are not there; the message says how to get them.
+    """
+    if name not in CATALOGUE:
+        raise ValueError(f"name must be one of {', '.join(CATALOGUE)}, got {name!r}")
+    if folder is not None and not Path(folder).is_dir():
+        raise OSError(f"folder must be a folder that is there, got {str(folder)!r}")
+    checkpoints = Checkpoints(Path(folder) if folder else None, dtype, device)
+    return Reward({name: CATALOGUE[name].kind(checkpoints)})
