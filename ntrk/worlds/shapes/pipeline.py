@@ -119,26 +119,21 @@ def text_parts() -> dict[str, Any]:
     }
 
 
-def _byte_pairs(words: list[str]) -> tuple[dict[str, int], list[Any]]:
-    """Merge letters until every word is one token."""
-    import json
-
-    import tokenizers
-    from tokenizers.pre_tokenizers import ByteLevel, Whitespace
+def _byte_pairs(words: list[str]) -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """Merge letters until every word is one token; the same tokens every time."""
+    from tokenizers.pre_tokenizers import ByteLevel
 
     letters = sorted(ByteLevel.alphabet())
-    pairs = tokenizers.Tokenizer(tokenizers.models.BPE(end_of_word_suffix="</w>"))
-    pairs.pre_tokenizer = Whitespace()
-    trainer = tokenizers.trainers.BpeTrainer(
-        vocab_size=10_000,
-        end_of_word_suffix="</w>",
-        initial_alphabet=letters,
-        special_tokens=["<|startoftext|>", "<|endoftext|>"],
-        show_progress=False,
-    )
-    pairs.train_from_iterator(words, trainer)
-    model = json.loads(pairs.to_str())["model"]
-    vocab: dict[str, int] = dict(model["vocab"])
-    for letter in letters:  # single letters that end a word
-        vocab.setdefault(letter + "</w>", len(vocab))
-    return vocab, [tuple(merge) for merge in model["merges"]]
+    tokens = ["<|startoftext|>", "<|endoftext|>", *letters, *(x + "</w>" for x in letters)]
+    merges: list[tuple[str, str]] = []
+    for word in words:
+        parts = [*word[:-1], word[-1] + "</w>"]
+        for pair in merges:  # those of other words come first, as when it is read
+            for k in reversed(range(len(parts) - 1)):
+                if (parts[k], parts[k + 1]) == pair:
+                    parts[k : k + 2] = ["".join(pair)]
+        while len(parts) > 1:
+            merges.append((parts[0], parts[1]))
+            parts[:2] = ["".join(parts[:2])]
+            tokens.append(parts[0])
+    return {token: number for number, token in enumerate(tokens)}, merges
