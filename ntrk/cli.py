@@ -113,14 +113,13 @@ def _bench(options: argparse.Namespace) -> tuple[int, str]:
 
 
 def _generate(options: argparse.Namespace) -> tuple[int, str]:
-    with _usage():
-        job = _job(options)
-    _refuse_existing(options, job.method)
     with ExitStack() as stack:
         with _usage():
             device = stack.enter_context(launched(options.device))
+            job = _job(options, device)
             processes = Processes()
             processes.share(options.particles)
+        _refuse_existing(options, job.method)
         shown = not options.quiet and processes.rank == 0
         with hushed(bars=shown):
             pipe = _load(options, device)
@@ -165,12 +164,13 @@ class _Job(NamedTuple):
     pipe_kwargs: dict[str, Any]
 
 
-def _job(options: argparse.Namespace) -> _Job:
+def _job(options: argparse.Namespace, device: torch.device) -> _Job:
     """Read the command line as far as it can be without the model."""
     strength = [] if options.strength is None else [("strength", options.strength)]
     method = parse_method(options.method, [*strength, *options.set])
-    reward = parse_reward(options.reward)
-    others = parse_reward(options.held_out) if options.held_out else None
+    place: Any = {"device": device, "dtype": getattr(torch, options.dtype)}
+    reward = parse_reward(options.reward, **place)
+    others = parse_reward(options.held_out, **place) if options.held_out else None
     if others and set(others.weights.values()) != {1.0}:
         raise ValueError(f"--held-out takes rewards without weights, got {others.name!r}")
     named = [(name, getattr(options, name)) for name in PIPE_OPTIONS]

@@ -2,17 +2,27 @@
 
 from .catalogue import CATALOGUE, load
 from .interface import Reward, as_reward
-from .plain import PLAIN, brightness, contrast, redness
+from .inverse import Measured, blurred, masked, shrunk
+from .jpeg import compressibility
+from .likeness import SameEdges
+from .plain import PLAIN, brightness, contrast, redness, sharpness
 from .spec import parse_reward
 
 __all__ = [
     "CATALOGUE",
     "PLAIN",
+    "Measured",
     "Reward",
+    "SameEdges",
     "as_reward",
+    "blurred",
     "brightness",
+    "compressibility",
     "contrast",
     "load",
+    "masked",
     "parse_reward",
     "redness",
+    "sharpness",
+    "shrunk",
 ]

@@ -49,9 +49,9 @@ class Entry:
         return found
 
     @property
-    def kind(self) -> Callable[[Checkpoints], Any]:
+    def kind(self) -> Callable[..., Any]:
         """The class."""
-        found: Callable[[Checkpoints], Any] = getattr(self._module, self.place.partition(":")[2])
+        found: Callable[..., Any] = getattr(self._module, self.place.partition(":")[2])
         return found
 
     @property
@@ -61,7 +61,40 @@ class Entry:
 
 CATALOGUE: dict[str, Entry] = {
     "aesthetic": Entry("aesthetic:Aesthetic", "beauty, 1 to 10", "MIT, Apache-2.0 (head)", 1.7),
+    "clip_likeness": Entry("likeness:ClipLikeness", "cosine with a picture", "MIT", 1.7),
+    "hpsv2": Entry("hps:HPSv2", "image and prompt, about 0.27", "Apache-2.0", 2.0),
+    "hpsv2.1": Entry("hps:HPSv21", "image and prompt, about 0.27", "Apache-2.0", 2.0),
+    "imagereward": Entry(
+        "imagereward:ImageReward", "image and prompt, about -2 to 2", "Apache-2.0", 1.8
+    ),
     "pickscore": Entry("pickscore:PickScore", "image and prompt, about 0.2", "MIT", 3.9),
+    "vbench_aesthetic": Entry(
+        "vbench_aesthetic:AestheticQuality", "beauty of frames, 0 to 1", "MIT", 1.7, video=True
+    ),
+    "vbench_background": Entry(
+        "vbench_background:BackgroundConsistency",
+        "frames alike to CLIP, 0 to 1",
+        "MIT",
+        0.6,
+        video=True,
+    ),
+    "vbench_imaging": Entry(
+        "vbench_imaging:ImagingQuality",
+        "frames without noise and blur, 0 to 1",
+        "Apache-2.0 (origin), PolyForm Noncommercial (repository)",
+        0.1,
+        video=True,
+    ),
+    "vbench_subject": Entry(
+        "vbench_subject:SubjectConsistency",
+        "frames alike to DINO, 0 to 1",
+        "Apache-2.0",
+        0.4,
+        video=True,
+    ),
+    "videoreward": Entry(
+        "videoreward:VideoReward", "quality, motion and text", "Apache-2.0", 5.0, video=True
+    ),
 }
 """By name."""
 
@@ -72,6 +105,7 @@ def load(
     *,
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
+    **kwargs: Any,
 ) -> Reward:
     """Load a reward from published weights.
 
@@ -82,7 +116,9 @@ def load(
     folder
         Holds the repositories of its weights as ``OWNER/NAME``; None for the hub, or its cache.
     device, dtype
-        Of the weights. Images may be of another dtype; scores are float32.
+        Of the weights. Images may be of another dtype; scores are float32, or finer.
+    **kwargs
+        For the reward's class, such as the ``image`` of ``clip_likeness``.
 
     Returns
     -------
@@ -102,4 +138,4 @@ def load(
     if folder is not None and not Path(folder).is_dir():
         raise OSError(f"folder must be a folder that is there, got {str(folder)!r}")
     checkpoints = Checkpoints(Path(folder) if folder else None, dtype, device)
-    return Reward({name: CATALOGUE[name].kind(checkpoints)})
+    return Reward({name: CATALOGUE[name].kind(checkpoints, **kwargs)})

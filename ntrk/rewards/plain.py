@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-__all__ = ["PLAIN", "brightness", "contrast", "redness"]
+from .jpeg import compressibility
+
+__all__ = ["PLAIN", "brightness", "contrast", "redness", "sharpness"]
 
 
 def brightness(images: Tensor, prompts: Sequence[str] = ()) -> Tensor:
@@ -27,5 +29,14 @@ def redness(images: Tensor, prompts: Sequence[str] = ()) -> Tensor:
     return channels[:, 0] - channels[:, 1:].mean(1)
 
 
-PLAIN = {function.__name__: function for function in (brightness, contrast, redness)}
+def sharpness(images: Tensor, prompts: Sequence[str] = ()) -> Tensor:
+    """Mean squared difference of neighbouring pixels, in both directions, in [0, 2]."""
+    rows, columns = images.diff(dim=-2).square(), images.diff(dim=-1).square()
+    return rows.flatten(1).mean(1) + columns.flatten(1).mean(1)
+
+
+PLAIN = {
+    function.__name__: function
+    for function in (brightness, compressibility, contrast, redness, sharpness)
+}
 """By name, for the command line."""

@@ -12,6 +12,9 @@ from operator import add
 from pathlib import Path
 from types import ModuleType
 
+import torch
+
+from .catalogue import CATALOGUE, load
 from .interface import Reward, as_reward
 from .plain import PLAIN
 
@@ -21,21 +24,28 @@ _WEIGHT = r"(?P<weight>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*\*\s*"
 _TERM = re.compile(rf"(?P<sign>[+-]?)\s*(?:{_WEIGHT})?(?P<name>[^\s*+-][^\s*+]*)")
 
 
-def parse_reward(text: str) -> Reward:
+def parse_reward(
+    text: str, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+) -> Reward:
     """Read a sum of rewards.
 
     Parameters
     ----------
     text
         Terms joined by ``+`` or ``-`` between spaces, each a name with or without a weight,
-        ``0.5*name``. A name is one of `PLAIN`, ``package.module:object`` or
+        ``0.5*name``. A name is one of `PLAIN`; one of `CATALOGUE`, alone or as ``name@folder``,
+        where the folder holds the repositories of its weights; ``package.module:object`` or
         ``path/to/file.py:object`` (no spaces), where the object is what `as_reward` takes. A file
         is run once, however often it is named.
+    device, dtype
+        Of weights.
 
     Raises
     ------
     ValueError, TypeError
         If a term cannot be read, found or used.
+    OSError
+        If its weights are not there; the message says how to get them.
 
     Examples
     --------
@@ -44,10 +54,11 @@ def parse_reward(text: str) -> Reward:
     """
     first, *others = re.split(r"\s+([+-]\s+)", text.strip())
     terms = [first, *(sign + term for sign, term in zip(others[::2], others[1::2], strict=True))]
-    return reduce(add, (_parse_term(term, text) for term in terms))
+    named = [_parse_term(term, text) for term in terms]
+    return reduce(add, (weight * _find(name, device, dtype) for weight, name in named))
 
 
-def _parse_term(term: str, text: str) -> Reward:
+def _parse_term(term: str, text: str) -> tuple[float, str]:
     match = _TERM.fullmatch(term)
     if match is None:
         raise ValueError(
@@ -55,16 +66,19 @@ def _parse_term(term: str, text: str) -> Reward:
             "by ' + ' or ' - '"
         )
     weight = float(match["weight"] or 1)
-    return (-weight if match["sign"] == "-" else weight) * _find(match["name"])
+    return -weight if match["sign"] == "-" else weight, match["name"]
 
 
-def _find(name: str) -> Reward:
+def _find(name: str, device: str | torch.device, dtype: torch.dtype) -> Reward:
     if name in PLAIN:
         return as_reward(PLAIN[name])
+    published, _, folder = name.partition("@")
+    if published in CATALOGUE:
+        return load(published, folder or None, device=device, dtype=dtype)
     place, _, attribute = name.rpartition(":")
     if not place or not attribute:
         raise ValueError(
-            f"unknown reward {name!r}: it must be one of {', '.join(PLAIN)}, "
+            f"unknown reward {name!r}: it must be one of {', '.join([*PLAIN, *CATALOGUE])}, "
             "package.module:object or path/to/file.py:object"
         )
     try:

@@ -45,6 +45,11 @@ def aesthetic(hub):
     torch.save(head, folder / "aesthetic-model.pth")
 
 
+def clip_likeness(hub):
+    """CLIP ViT-L/14 alone."""
+    save_clip(hub / "openai/clip-vit-large-patch14")
+
+
 def pickscore(hub):
     """CLIP ViT-H/14, and another repository for the tokenizer."""
     save_clip(hub / "yuvalkirstain/PickScore_v1", seed=1)

@@ -237,7 +237,7 @@ class TestCommandLineAtFault:
             (["--method", "best_of_n", "--set", "method=das"], ["has no parameter 'method'"]),
             (["--strength", "1.5"], ["strength must be in [0, 1], got 1.5"]),
             (["--strength", "0.5", "--set", "strength=0.5"], ["strength is given twice"]),
-            (["--reward", "sharpness"], ["unknown reward 'sharpness'"]),
+            (["--reward", "softness"], ["unknown reward 'softness'"]),
             (["--held-out", "2*contrast"], ["--held-out", "without weights", "'2*contrast'"]),
             (["--diffusion", "4t"], ["diffusion must be one of", "got '4t'"]),
             (["--method", "das", "--reward-every", "2"], ["reward_every must be 1"]),

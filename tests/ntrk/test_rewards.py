@@ -221,7 +221,10 @@ class TestSpec:
             ("brightness*2", r"NAME or NUMBER\*NAME"),
             ("brightness + -2*contrast", r"cannot read '\+ -2\*contrast'"),
             ("2", "unknown reward '2'"),
-            ("sharpness", "must be one of brightness, contrast, redness"),
+            (
+                "softness",
+                "must be one of brightness, compressibility, .*, aesthetic, .*, pickscore",
+            ),
             (":f", "unknown reward ':f'"),
             ("math:", "unknown reward 'math:'"),
             ("math:no", "math has no 'no'"),

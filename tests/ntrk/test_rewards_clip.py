@@ -92,6 +92,13 @@ def test_aesthetic_is_a_linear_head_on_the_embedding(hub, photograph):
     assert score.item() == pytest.approx(value.item(), abs=2e-3)
 
 
+def test_likeness_is_one_with_itself(hub):
+    first, second = (as_tensor(photograph) for photograph in photographs())
+    reward = ntrk.rewards.load("clip_likeness", hub("clip_likeness"), image=first[0])
+    assert reward(first, PROMPTS[:1]).item() == pytest.approx(1, abs=1e-5)
+    assert reward(second, PROMPTS[:1]).item() < 0.999
+
+
 def test_clip_is_shared(hub):
     first = ntrk.rewards.load("aesthetic", hub("aesthetic")).terms["aesthetic"]
     second = ntrk.rewards.load("aesthetic", hub("aesthetic")).terms["aesthetic"]

@@ -119,7 +119,7 @@ def text_parts() -> dict[str, Any]:
     }
 
 
-def _byte_pairs(words: list[str]) -> tuple[dict[str, int], list[tuple[str, str]]]:
+def _byte_pairs(words: list[str]) -> tuple[dict[str, int], list[Any]]:
     """Merge letters until every word is one token; the same tokens every time."""
     from tokenizers.pre_tokenizers import ByteLevel
 

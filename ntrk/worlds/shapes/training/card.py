@@ -256,16 +256,16 @@ On 2,000 scenes that none of the networks has seen, and, in brackets, on the sam
 
 ## Training
 
-`make train-world` on a CPU: 60,000 scenes, 1,800 steps of 32 for the autoencoder and 7,000 of 32 for
-the transformer with its text encoders, in bfloat16. One caption in ten is left empty, and the last
-two fifths of the steps teach the transformer classifier-free guidance of scale 3, so that one
-evaluation does, as in FLUX.1-dev. The weights are the running average, in float16. On a GPU the same
-command takes more scenes and steps.
+`make train-world` on a CPU: 60,000 scenes, 1,800 steps of 32 for the autoencoder and 7,000 of 32
+for the transformer with its text encoders, in bfloat16. One caption in ten is left empty, and the
+last two fifths of the steps teach the transformer classifier-free guidance of scale 3, so that one
+evaluation does, as in FLUX.1-dev. The weights are the running average, in float16. On a GPU the
+same command takes more scenes and steps.
 
 These weights were trained longer than that command does on a CPU: 7,000 steps without guidance (the
 first 1,450 at the rates of a longer run) and then, from their average, 5,200 steps of 64, the last
-two fifths guided, which took an hour on two cores. Their autoencoder saw 50,000 scenes of an earlier
-draw.
+two fifths guided, which took an hour on two cores. Their autoencoder saw 50,000 scenes of an
+earlier draw.
 
 It is a test bench: it draws what its grammar describes, and nothing else.
 """
