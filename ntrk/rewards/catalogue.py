@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from .checkpoints import Checkpoints
-from .interface import Reward
+from .interface import Reward, as_reward
 
 __all__ = ["CATALOGUE", "Entry", "load"]
 
@@ -62,12 +62,18 @@ class Entry:
 CATALOGUE: dict[str, Entry] = {
     "aesthetic": Entry("aesthetic:Aesthetic", "beauty, 1 to 10", "MIT, Apache-2.0 (head)", 1.7),
     "clip_likeness": Entry("likeness:ClipLikeness", "cosine with a picture", "MIT", 1.7),
+    "countgd": Entry(
+        "countgd:CountGD", "minus the error of a detector's count", "MIT, Apache-2.0 (base)", 0.9
+    ),
     "hpsv2": Entry("hps:HPSv2", "image and prompt, about 0.27", "Apache-2.0", 2.0),
     "hpsv2.1": Entry("hps:HPSv21", "image and prompt, about 0.27", "Apache-2.0", 2.0),
     "imagereward": Entry(
         "imagereward:ImageReward", "image and prompt, about -2 to 2", "Apache-2.0", 1.8
     ),
     "pickscore": Entry("pickscore:PickScore", "image and prompt, about 0.2", "MIT", 3.9),
+    "t2icount": Entry(
+        "t2icount:T2ICount", "minus the error of the count", "none stated; OpenRAIL-M (base)", 4.3
+    ),
     "vbench_aesthetic": Entry(
         "vbench_aesthetic:AestheticQuality", "beauty of frames, 0 to 1", "MIT", 1.7, video=True
     ),
@@ -95,6 +101,8 @@ CATALOGUE: dict[str, Entry] = {
     "videoreward": Entry(
         "videoreward:VideoReward", "quality, motion and text", "Apache-2.0", 5.0, video=True
     ),
+    "vlm": Entry("question:Question", "probability of an answer", "Apache-2.0", 16.6),
+    "vqascore": Entry("vqascore:VQAScore", "probability of yes", "Apache-2.0", 23.0),
 }
 """By name."""
 
@@ -138,4 +146,4 @@ def load(
     if folder is not None and not Path(folder).is_dir():
         raise OSError(f"folder must be a folder that is there, got {str(folder)!r}")
     checkpoints = Checkpoints(Path(folder) if folder else None, dtype, device)
-    return Reward({name: CATALOGUE[name].kind(checkpoints, **kwargs)})
+    return as_reward({name: CATALOGUE[name].kind(checkpoints, **kwargs)})

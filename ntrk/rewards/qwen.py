@@ -1,7 +1,7 @@
 """What rewards on Qwen2-VL and Qwen2.5-VL share: their patches, with gradients, and their chat.
 
 P. Wang et al., 2024, "Qwen2-VL", arXiv 2409.12191, Section 2.1; S. Bai et al., 2025, "Qwen2.5-VL",
-arXiv 2502.13923. Numbers are those of the ``preprocessor_config.json`` that both are published with.
+arXiv 2502.13923. Numbers are those of the ``preprocessor_config.json`` of both.
 """
 
 from __future__ import annotations
