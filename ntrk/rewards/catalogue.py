@@ -14,7 +14,7 @@ import torch
 from .checkpoints import Checkpoints
 from .interface import Reward, as_reward
 
-__all__ = ["CATALOGUE", "Entry", "load"]
+__all__ = ["CATALOGUE", "Entry", "load", "table"]
 
 
 @dataclass(frozen=True)
@@ -147,3 +147,20 @@ def load(
         raise OSError(f"folder must be a folder that is there, got {str(folder)!r}")
     checkpoints = Checkpoints(Path(folder) if folder else None, dtype, device)
     return as_reward({name: CATALOGUE[name].kind(checkpoints, **kwargs)})
+
+
+def table() -> str:
+    """Return the catalogue as a table in Markdown."""
+    rows = [
+        "| name | score | weights | licence | GB | sees | gradient |",
+        "|---|---|---|---|---:|---|---|",
+    ]
+    for name, entry in CATALOGUE.items():
+        gradient = "yes" if getattr(entry.kind, "differentiable", True) else "no"
+        sees = "videos" if entry.video else "images"
+        weights = ", ".join(f"`{repository}`" for repository in entry.repositories)
+        rows.append(
+            f"| `{name}` | {entry.measures} | {weights} | {entry.licence} | {entry.gigabytes:g} | "
+            f"{sees} | {gradient} |"
+        )
+    return "\n".join(rows) + "\n"

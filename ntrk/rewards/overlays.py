@@ -76,13 +76,17 @@ def _mask(
     short = min(height, width)
     radius = max(1, short / 64)
     font = optional("PIL.ImageFont").load_default(max(8, short / 16))
+    rows, columns = torch.arange(height)[:, None], torch.arange(width)
+    dots = torch.zeros(height, width)
     for (row, column), label in zip(points, labels, strict=True):
-        x, y = column * (width - 1), row * (height - 1)
-        draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=255)
+        y, x = row * (height - 1), column * (width - 1)
         left = column > 0.5
         place = x - 3 * radius if left else x + 3 * radius
         draw.text((place, y), label, fill=255, font=font, anchor="rm" if left else "lm")
-    return torch.tensor(list(picture.tobytes())).view(height, width) / 255
+        away = ((rows - y) ** 2 + (columns - x) ** 2).sqrt()
+        dots = dots.maximum((radius + 0.5 - away).clamp(0, 1))  # smooth at its edge
+    letters = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)
+    return dots.maximum(letters.view(height, width) / 255)
 
 
 def _painted(images: Tensor, mask: Tensor, colour: Sequence[float]) -> Tensor:

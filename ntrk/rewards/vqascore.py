@@ -117,10 +117,10 @@ def _clip_flan_t5() -> Any:
     """Return the class of the model: a T5, and a projection of images to its width."""
     transformers = optional("transformers")
 
-    class Config(transformers.T5Config):  # type: ignore[misc, name-defined]
+    class Config(transformers.T5Config):  # type: ignore[name-defined]
         model_type = "clip_t5"
 
-    class ClipFlanT5(transformers.T5ForConditionalGeneration):  # type: ignore[misc, name-defined]
+    class ClipFlanT5(transformers.T5ForConditionalGeneration):  # type: ignore[name-defined]
         config_class = Config
 
         def __init__(self, config: Any) -> None:

@@ -1,5 +1,7 @@
 """What holds for every published reward: it loads, is differentiable, and says what it lacks."""
 
+from pathlib import Path
+
 import pytest
 import tiny
 import torch
@@ -7,6 +9,7 @@ from published import BUILDERS
 
 import ntrk
 from ntrk.rewards import CATALOGUE
+from ntrk.rewards.catalogue import table
 
 NEEDED = {"clip_likeness": {"image": torch.ones(3, 20, 30)}}  # which has no default
 PROMPTS = ["two red cubes on a table", "seven dogs"]
@@ -152,3 +155,8 @@ def test_published_rewards_in_text(hub):
     assert list(values) == ["pickscore", "aesthetic", "sharpness"]
     expected = values["pickscore"] - 0.1 * values["aesthetic"] + 2 * values["sharpness"]
     torch.testing.assert_close(reward.total(values), expected)
+
+
+def test_the_table_in_the_documentation_is_that_of_the_catalogue():
+    page = Path(__file__).parents[2] / "docs/_tables/rewards.md"
+    assert page.read_text() == table()
