@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from ntrk.worlds.shapes import draw, sample_scene
-from ntrk.worlds.shapes.pipeline import CALL, text_parts
-from ntrk.worlds.shapes.training import data, loop
+from ntrk.worlds.shapes.pipeline import CALL, WEIGHTS, load_pipeline, text_parts
+from ntrk.worlds.shapes.training import adapter, data, loop, transformer
 from ntrk.worlds.shapes.training.autoencoder import autoencoder, encode
 from ntrk.worlds.shapes.training.card import frechet_distance
 from ntrk.worlds.shapes.training.transformer import _pack, _tokens
@@ -121,3 +121,96 @@ def test_the_autoencoder_has_4096_latent_values():
     vae = autoencoder().eval().requires_grad_(False)
     images = np.zeros((3, 64, 64, 3), np.uint8)
     assert encode(vae, images, batch=2).shape == (3, 16, 16, 16)
+
+
+@pytest.mark.filterwarnings("ignore:Mismatch dtype")  # of T5's norms, in bfloat16
+def test_the_transformer_trains_and_a_stopped_run_goes_on(tmp_path, monkeypatch):
+    """Three plain steps and two guided ones, in one go and in two, end the same."""
+    monkeypatch.setattr(torch, "compile", lambda module: module)
+    monkeypatch.setattr(loop, "_SAVE_EVERY", 0.0)
+    rng = np.random.default_rng(0)
+    captions = [sample_scene(rng)[0] for _ in range(6)]
+    latents = torch.randn(6, 16, 16, 16, generator=torch.Generator().manual_seed(0))
+    asked = []
+
+    def run(name, stop_at=None):
+        def stopping(seed, step, device="cpu"):
+            if step == stop_at:
+                raise StoppedError
+            asked.append(step)
+            return loop.random_of(seed, step, device)
+
+        monkeypatch.setattr(transformer, "random_of", stopping)
+        settings = {"steps": 5, "batch": 3, "seed": 1, "checkpoint": tmp_path / name}
+        return transformer.train_transformer(latents, captions, **settings)
+
+    whole = run("whole.pt")
+    with pytest.raises(StoppedError):
+        run("parts.pt", stop_at=4)
+    parts = run("parts.pt")
+    assert asked == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4]
+    for name in ("transformer", "text_encoder", "text_encoder_2"):
+        expected, got = whole[name].state_dict(), parts[name].state_dict()
+        assert all(torch.equal(expected[key], got[key]) for key in expected)
+
+
+def test_guidance_is_learnt_by_aiming_beyond_the_prompt(tmp_path, monkeypatch):
+    """What says v to a caption and u to none is at rest if v = u + s (truth - u)."""
+    truth, free, scale = 0.7, 0.2, transformer._GUIDANCE
+    guided = free + scale * (truth - free)
+    losses = []
+
+    def said(parts, texts, denoiser):
+        return lambda x, t, rows: torch.where(
+            (rows == len(texts) - 1)[:, None, None], free, guided
+        ).expand_as(x)
+
+    monkeypatch.setattr(torch, "compile", lambda module: module)
+    monkeypatch.setattr(transformer, "velocity_of", said)
+    monkeypatch.setattr(transformer, "_UNPROMPTED", 0.0)
+
+    def last_loss(module, loss, steps, **kwargs):
+        # Noise less latent is the truth everywhere.
+        monkeypatch.setattr(
+            torch,
+            "randn",
+            lambda shape, **kwargs: torch.full(
+                (shape,) if isinstance(shape, int) else shape, truth
+            ),
+        )
+        losses.append(loss(steps - 1))
+        raise StoppedError
+
+    monkeypatch.setattr(transformer, "train", last_loss)
+    with pytest.raises(StoppedError):
+        transformer.train_transformer(
+            torch.zeros(4, 16, 16, 16),
+            ["a red circle on white"] * 4,
+            steps=5,
+            batch=3,
+            seed=0,
+            checkpoint=tmp_path / "state.pt",
+        )
+    assert losses[0].item() == pytest.approx(0, abs=1e-10)
+
+
+@pytest.mark.filterwarnings("ignore:Mismatch dtype")  # of T5's norms, in bfloat16
+def test_the_adapter_changes_the_model_a_little(tmp_path, monkeypatch):
+    monkeypatch.setattr(adapter, "_STEPS", 2)
+    monkeypatch.setattr(adapter, "_BATCH", 2)
+    monkeypatch.setattr(adapter, "_CAPTIONS", 50)
+    for folder in ("pipeline", "rewards"):
+        (tmp_path / folder).symlink_to(WEIGHTS / folder)
+    adapter.train_adapter(tmp_path, tmp_path / "cache", seed=0)
+    pipe = load_pipeline(tmp_path)
+    pipe.set_progress_bar_config(disable=True)
+
+    def draw():
+        generator = torch.Generator().manual_seed(0)
+        settings = {"num_inference_steps": 2, "output_type": "np", "generator": generator}
+        return pipe("a red circle on white", **settings, **CALL).images
+
+    before = draw()
+    pipe.load_lora_weights(str(tmp_path / "lora"))
+    change = np.abs(draw() - before).max()
+    assert 0 < change < 0.5
