@@ -1,5 +1,6 @@
 """Rewards: any function ``reward(images, prompts) -> (batch,)``, sums of them, published ones."""
 
+from .cached import Cached
 from .catalogue import CATALOGUE, load
 from .interface import Reward, as_reward
 from .inverse import Measured, blurred, masked, shrunk
@@ -11,6 +12,7 @@ from .spec import parse_reward
 __all__ = [
     "CATALOGUE",
     "PLAIN",
+    "Cached",
     "Measured",
     "Reward",
     "SameEdges",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -77,9 +77,8 @@ class VQAScore:
                 labels=answer,
                 use_cache=False,
             ).logits
-        # The model has more tokens than there are, which is for speed; they are never meant.
-        found = single(logits)[..., : len(self.tokenizer)].log_softmax(-1)
-        return found.gather(-1, answer[..., None]).mean((1, 2)).exp()
+        found = single(logits).log_softmax(-1).gather(-1, answer[..., None])
+        return found.mean((1, 2)).exp()
 
     def seen(self, images: Tensor) -> Tensor:
         """Return what the model sees of images in [0, 1], as embeddings of tokens."""
@@ -117,11 +116,11 @@ def _clip_flan_t5() -> Any:
     """Return the class of the model: a T5, and a projection of images to its width."""
     transformers = optional("transformers")
 
-    class Config(transformers.T5Config):  # type: ignore[name-defined]
-        model_type = "clip_t5"
-
     class ClipFlanT5(transformers.T5ForConditionalGeneration):  # type: ignore[name-defined]
-        config_class = Config
+        # Words are read and spoken with weights of their own, unlike what T5 does by default.
+        _tied_weights_keys: ClassVar[dict[str, str]] = {
+            f"{part}.embed_tokens.weight": "shared.weight" for part in ("encoder", "decoder")
+        }
 
         def __init__(self, config: Any) -> None:
             super().__init__(config)

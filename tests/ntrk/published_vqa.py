@@ -21,7 +21,7 @@ def vqascore(hub):
     folder.mkdir(parents=True)
     config = {
         "architectures": ["CLIPT5ForConditionalGeneration"],
-        "model_type": "clip_t5",
+        "model_type": "t5",
         "d_ff": 2 * WIDTH,
         "d_kv": 8,
         "d_model": WIDTH,

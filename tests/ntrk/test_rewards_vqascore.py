@@ -135,7 +135,7 @@ def by_hand(files, image, prompt):
     states = model.stack(torch.cat([before, seen, after]), "encoder")
     yes, end = tokenizer("Yes").input_ids
     spoken = model.stack(weights["shared.weight"][[0, yes]], "decoder", states)
-    odds = (spoken @ weights["lm_head.weight"].T)[:, : len(tokenizer)].softmax(-1)
+    odds = (spoken @ weights["lm_head.weight"].T).softmax(-1)
     return (odds[0, yes] * odds[1, end]).sqrt().item()
 
 
@@ -182,8 +182,15 @@ def test_the_smaller_model(hub, files, tmp_path):
     assert reward(as_tensor(image), PROMPTS[:1]).item() == pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.parametrize("change", ["lost", "added"])
-def test_weights_of_another_layout_are_refused(hub, tmp_path, change):
+@pytest.mark.parametrize(
+    ("lost", "added"),
+    [
+        ("mm_projector.2.bias", None),
+        ("lm_head.weight", None),  # and not taken for the embedding
+        (None, "mm_projector.4.bias"),
+    ],
+)
+def test_weights_of_another_layout_are_refused(hub, tmp_path, lost, added):
     whole, folder = hub("vqascore"), tmp_path / MODEL
     folder.mkdir(parents=True)
     for name in ("openai", "google"):
@@ -192,12 +199,11 @@ def test_weights_of_another_layout_are_refused(hub, tmp_path, change):
     weights = {}
     for path in (whole / MODEL).glob("*.bin"):
         weights |= torch.load(path)
-    if change == "lost":
-        del weights["mm_projector.2.bias"]
-    else:
-        weights["mm_projector.4.bias"] = torch.zeros(1)
+    weights.pop(lost, None)
+    if added:
+        weights[added] = torch.zeros(1)
     torch.save(weights, folder / "pytorch_model.bin")
-    with pytest.raises(ValueError, match=r"not of the layout expected.*mm_projector"):
+    with pytest.raises(ValueError, match=f"not of the layout expected.*{lost or added}"):
         ntrk.rewards.load("vqascore", tmp_path)
 
 
