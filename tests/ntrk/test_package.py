@@ -17,7 +17,7 @@ ROOT = Path(ntrk.__file__).parent
 NAMES = ["ntrk", *sorted(m.name for m in pkgutil.walk_packages([str(ROOT)], "ntrk."))]
 HEAVY = {"diffusers", "transformers", "accelerate", "peft", "matplotlib", "PIL", "av"}
 # The shapes world builds and loads its own model; the rest works on the pipeline it is given.
-MAY_NAME_DIFFUSERS = {"pipeline.py", "autoencoder.py", "card.py"}
+MAY_NAME_DIFFUSERS = {"adapter.py", "pipeline.py", "autoencoder.py", "card.py"}
 
 
 def public_callables():
