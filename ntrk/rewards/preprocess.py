@@ -3,8 +3,8 @@
 The processors of published checkpoints work on 8-bit images with Pillow, where gradients end. These
 functions do the same on tensors: same sampling points and kernels, rows before columns, and values
 kept in range after each, as 8-bit images keep them. They do not round; rounded afterwards, results
-are a processor's to one level of 255 (tested on photographs of odd sizes). From version 13 on, Pillow
-takes columns before rows for some sizes, which can move a pixel by several levels.
+are a processor's to one level of 255 (tested on photographs of odd sizes). From version 13 on,
+Pillow takes columns before rows for some sizes, which can move a pixel by several levels.
 """
 
 from __future__ import annotations
