@@ -58,7 +58,7 @@ def levels(values):
         ((9, 50), 3136, 12845056),  # so few that it is enlarged
         ((13, 300), 3136, 12845056),  # rounded to nothing, and enlarged
         ((420, 613), 3136, 100000),  # so many that it is shrunk
-        ((10, 600), 784, 3000),
+        ((20, 590), 784, 3000),  # and one side to nothing
     ],
 )
 def test_patches_are_those_of_the_official_processor(size, least, most):
