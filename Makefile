@@ -44,7 +44,7 @@ bench-shapes: $(VENV)/for-demo $(VENV)/installed
 	$(BIN)/ntrk bench --jobs 2 --results benchmarks/shapes --tables docs/_tables --figures docs/images
 
 test: lint types $(VENV)/installed
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow" -n 2
 
 test-slow: $(VENV)/for-test $(VENV)/installed
 	$(BIN)/pytest -m slow

@@ -102,7 +102,7 @@ CATALOGUE: dict[str, Entry] = {
         "videoreward:VideoReward", "quality, motion and text", "Apache-2.0", 5.0, video=True
     ),
     "vlm": Entry("question:Question", "probability of an answer", "Apache-2.0", 16.6),
-    "vqascore": Entry("vqascore:VQAScore", "probability of yes", "Apache-2.0", 24.6),
+    "vqascore": Entry("vqascore:VQAScore", "probability of yes", "Apache-2.0, MIT (CLIP)", 24.6),
 }
 """By name."""
 
