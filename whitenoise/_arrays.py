@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import SupportsIndex
 
 import numpy as np
@@ -14,7 +14,11 @@ from ._namespace import (
     Array,
     Namespace,
     array_namespace,
+    backend_name,
     dtype_name,
+    from_host,
+    is_on_host,
+    on_host,
     refuse_capture,
     square_root,
     stop_gradient,
@@ -66,11 +70,25 @@ class Vectors:
         """Length N of each vector."""
         return int(self.data.shape[-1])
 
+    def hosted(self) -> Vectors:
+        """Return the same vectors as NumPy arrays, on the same memory, if that is what they are on.
+
+        For long work: a call of Torch takes several times as long as one of NumPy, and the bits of
+        the result are the same. Not for what automatic differentiation records.
+        """
+        if not is_on_host(self.data):
+            return self
+        finite = None if self.finite is None else on_host(self.finite)
+        data = on_host(self.data)
+        return replace(self, data=data, xp=array_namespace(data), finite=finite)
+
     def restore(self, data: Array) -> Array:
         """Bring vectors of shape ``(*batch, N)`` back to the shape and dtype of the original."""
         xp, x = self.xp, self.original
         if self.finite is not None:
             data = xp.where(self.finite, data, xp.full_like(data, float("nan")))
+        if backend_name(data) != backend_name(x):
+            data, xp = from_host(data, x), array_namespace(x)
         order = [axis for axis in range(x.ndim) if axis not in self.axes] + list(self.axes)
         moved = xp.reshape(data, (*self.batch, *self.shape))
         inverse = [order.index(axis) for axis in range(x.ndim)]

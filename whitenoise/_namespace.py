@@ -26,6 +26,7 @@ __all__ = [
     "device_kind",
     "dtype_name",
     "from_host",
+    "is_on_host",
     "normal_score_of_modulus",
     "on_host",
     "refuse_capture",
@@ -134,7 +135,7 @@ def refuse_capture(x: Array, argument: str, instead: str) -> None:
 
 def square_root(x: Array, xp: Namespace) -> Array:
     """Square root, correctly rounded: Torch's on the CPU can be off in the last place."""
-    if device_kind(x) == ("torch", "cpu") and not tracks_gradient(x):
+    if is_on_host(x) and not tracks_gradient(x):
         return from_host(np.sqrt(on_host(x)), x)
     return xp.sqrt(x)
 
@@ -185,6 +186,11 @@ def uncompiled(function: Function) -> Function:
         return function(*args, **kwargs)
 
     return cast(Function, wrapper)
+
+
+def is_on_host(x: Array) -> bool:
+    """Whether `x` is in the host's memory, but not NumPy's own: what `on_host` is for."""
+    return device_kind(x) == ("torch", "cpu")
 
 
 def on_host(x: Array) -> np.ndarray[Any, Any]:

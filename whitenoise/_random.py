@@ -91,15 +91,17 @@ class RandomSource:
         generator is advanced by one draw, whether or not anything random is needed.
     like
         Array whose backend, device and dtype the numbers take.
+    beside
+        Array whose backend `rng` may be of, if not `like`.
 
     Notes
     -----
     The seed of a generator on another device stays there: the host does not wait for it.
     """
 
-    def __init__(self, rng: Any, like: Array) -> None:
+    def __init__(self, rng: Any, like: Array, beside: Array | None = None) -> None:
         self._like = like
-        self._words = seed_words(rng, like)
+        self._words = seed_words(rng, like if beside is None else beside)
         self._drawn = 0
 
     def stream(self) -> Stream:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ._arrays import Axis, Vectors, as_integer, as_shape, as_vectors, float64_norm, norm
+from ._kernels import kernel_path
 from ._namespace import (
     Array,
     Namespace,
@@ -198,7 +199,9 @@ class Whitener:
 
     def whiten_vectors(self, vectors: Vectors, rng: Any, return_certificate: bool) -> Any:
         """Whiten checked vectors of the right size, whatever their shape."""
-        xp, source = vectors.xp, RandomSource(rng, vectors.data)
+        if kernel_path(vectors.data) != "generic":
+            vectors = vectors.hosted()
+        xp, source = vectors.xp, RandomSource(rng, vectors.data, vectors.original)
         y, sweeps, converged = self._sweep(vectors.data, xp, source)
         if self.refine:
             before = converged

@@ -198,6 +198,18 @@ def test_a_caller_who_asks_waits_for_the_kernels(held):
     assert find("two_level", LARGE) is not None
 
 
+def test_no_message_of_the_compiler_swaps_the_streams_of_the_process(monkeypatch):
+    pytest.importorskip("colorama")
+    from numba.core import errors
+
+    def swapped():
+        raise AssertionError("sys.stdout was swapped")
+
+    for name in ("init", "reinit", "deinit"):
+        monkeypatch.setattr(errors, name, swapped)
+    assert "such a type" in errors.termcolor().errmsg("such a type")
+
+
 def test_each_dtype_is_compiled_once(monkeypatch):
     compiled = []
     monkeypatch.setattr(compiling, "_compile", compiled.append)

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import nullcontext
 from functools import cache
 from threading import Lock
 from typing import Any
 
 import numpy as np
+from numba.core import errors
 
 from . import phases, transforms
 from .doubly_sorted import make_work
@@ -62,6 +64,10 @@ def _compiler(process: int) -> ThreadPoolExecutor:
 
 def _compile(dtype: str) -> None:
     """Call every kernel with no tasks."""
+    # With colorama, Numba swaps sys.stdout and sys.stderr while it puts together any message, and
+    # back afterwards: from this thread, under the caller's hands, whose own redirection is lost.
+    if hasattr(errors, "ColorShell"):
+        errors.ColorShell = nullcontext
     x = np.zeros((LANES, 1), dtype)
     work = make_work(x[None], x[None], x.T, x.T)
     top, network, keys = work.row_bits.dtype.type(0), sorting_network(1), (0, 0)
