@@ -113,6 +113,7 @@ def load(
     *,
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
+    gradient_checkpointing: bool = False,
     **kwargs: Any,
 ) -> Reward:
     """Load a reward from published weights.
@@ -125,6 +126,10 @@ def load(
         Holds the repositories of its weights as ``OWNER/NAME``; None for the hub, or its cache.
     device, dtype
         Of the weights. Images may be of another dtype; scores are float32, or finer.
+    gradient_checkpointing
+        Whether layers compute again, when the gradient is taken, what they need for it, rather than
+        keep it: less memory for more time. The U-Net of ``t2icount`` does not offer it, and the
+        frames of VBench's videos are computed again in any case.
     **kwargs
         For the reward's class, such as the ``image`` of ``clip_likeness``.
 
@@ -145,7 +150,9 @@ def load(
         raise ValueError(f"name must be one of {', '.join(CATALOGUE)}, got {name!r}")
     if folder is not None and not Path(folder).is_dir():
         raise OSError(f"folder must be a folder that is there, got {str(folder)!r}")
-    checkpoints = Checkpoints(Path(folder) if folder else None, dtype, device)
+    checkpoints = Checkpoints(
+        Path(folder) if folder else None, dtype, device, gradient_checkpointing
+    )
     return as_reward({name: CATALOGUE[name].kind(checkpoints, **kwargs)})
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
+from ..loading import hushed
 from ..saving import optional
 
 __all__ = ["Checkpoints", "fill"]
@@ -29,15 +32,26 @@ class Checkpoints:
         Holds each repository as ``OWNER/NAME``; None for the hub, or its cache when offline.
     dtype, device
         Of the modules.
+    gradient_checkpointing
+        Whether the layers of modules that `transformers` made keep their inputs alone, and compute
+        the rest again when a gradient is taken.
     """
 
     folder: Path | None = None
     dtype: torch.dtype = torch.float32
     device: str | torch.device = "cpu"
+    gradient_checkpointing: bool = False
 
     def place(self, module: nn.Module) -> Any:
         """Return a module with frozen weights, ready to be used, in the dtype and on the device."""
-        return module.to(self.device, self.dtype).eval().requires_grad_(False)
+        module.to(self.device, self.dtype).eval().requires_grad_(False)
+        if self.gradient_checkpointing:
+            kind = optional("transformers.modeling_layers").GradientCheckpointingLayer
+            for layer in module.modules():
+                # Their own switch works in training alone.
+                if isinstance(layer, kind):
+                    layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
+        return module
 
     def pretrained(self, kind: Any, name: str, *, ignore: str | None = None, **kwargs: Any) -> Any:
         """Return ``kind.from_pretrained`` of a repository.
@@ -63,13 +77,14 @@ class Checkpoints:
             If weights are missing, left over, or of another shape.
         """
         is_model = isinstance(kind, type) and issubclass(kind, nn.Module)
-        key = (kind, self._source(name), self.dtype, self.device, repr(kwargs))
+        key = (kind, replace(self, folder=None), self._source(name), repr(kwargs))
         if is_model and key in _loaded:
             return _loaded[key]
         if is_model:
             kwargs = {"dtype": self.dtype, "output_loading_info": True, **kwargs}
         try:
-            found = kind.from_pretrained(self._source(name), **kwargs)
+            with hushed(bars=True):  # what does not fit is checked below
+                found = kind.from_pretrained(self._source(name), **kwargs)
         except OSError as error:
             raise OSError(self._absent(name, None)) from error
         if not is_model:

@@ -13,6 +13,8 @@ from ntrk.rewards.catalogue import table
 
 NEEDED = {"clip_likeness": {"image": torch.ones(3, 20, 30)}}  # which has no default
 PROMPTS = ["two red cubes on a table", "seven dogs"]
+# A U-Net that keeps all, and videos whose frames are always computed again.
+OTHERWISE = {"t2icount"} | {name for name in CATALOGUE if name.startswith("vbench_")}
 SMOOTH = [name for name, e in CATALOGUE.items() if getattr(e.kind, "differentiable", True)]
 
 
@@ -56,6 +58,21 @@ class TestDifferentiable:
         assert value.dtype == torch.float64
         assert gradient.count_nonzero() > 0.1 * gradient.numel()
         assert (gradient * direction).sum().item() == pytest.approx(slope, rel=1e-4)
+
+    def test_checkpointed_layers_keep_less_for_the_same_gradient(self, name, load_reward):
+        def gradient(reward):
+            kept = []
+            x = pictures(name).requires_grad_()
+            with torch.autograd.graph.saved_tensors_hooks(
+                lambda t: kept.append(t.nbytes) or t, lambda t: t
+            ):
+                value = reward(x, PROMPTS).sum()
+            return torch.autograd.grad(value, x)[0], sum(kept)
+
+        expected, plain = gradient(load_reward(name))
+        found, kept = gradient(load_reward(name, gradient_checkpointing=True))
+        torch.testing.assert_close(found, expected)
+        assert (kept < plain) == (name not in OTHERWISE)
 
     def test_a_batch_is_its_images_one_by_one(self, name, load_reward):
         reward, images = load_reward(name), pictures(name)
