@@ -2,6 +2,7 @@
 
 from . import baselines, isometries, order_statistics, reference, sets, testing
 from ._kernels import compile_kernels, generic_path, kernel_path
+from .equalizer import EqualizationCertificate, Equalizer
 from .isometries import pullback
 from .projections import (
     Certificate,
@@ -28,6 +29,8 @@ __version__ = "0.5.0"
 __all__ = [
     "Certificate",
     "Detectable",
+    "EqualizationCertificate",
+    "Equalizer",
     "Finding",
     "Stage",
     "TypicalityAccumulator",

@@ -266,6 +266,7 @@ EXPERIMENTS: dict[str, Experiment] = {
                     ("wgnc", "spectral constraints (WGNC)", 7.2096),
                     ("paper", "one sweep (paper)", 7.4510),
                     _SWEPT,
+                    ("equalized", "equal statistics, typical", None),
                 )
             ),
         ),

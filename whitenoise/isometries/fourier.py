@@ -72,7 +72,7 @@ class RealFourier(Isometry):
         imag = half * y[..., first + pairs :]
         zero = xp.zeros_like(y[..., :1])
         imag = xp.concat([zero, imag, zero[..., : first - 1]], axis=-1)
-        return xp.fft.irfft(_complex(real, imag, xp), n=n, axis=-1, norm="ortho")
+        return xp.fft.irfft(complex_array(real, imag, xp), n=n, axis=-1, norm="ortho")
 
 
 class _OnGrid(Isometry):
@@ -133,7 +133,9 @@ class Hartley(_OnGrid):
     """
 
     def _transform(self, grid: Array, axes: tuple[int, ...], xp: Namespace) -> Array:
-        spectrum = xp.fft.fftn(_complex(grid, xp.zeros_like(grid), xp), axes=axes, norm="ortho")
+        spectrum = xp.fft.fftn(
+            complex_array(grid, xp.zeros_like(grid), xp), axes=axes, norm="ortho"
+        )
         return xp.real(spectrum) - xp.imag(spectrum)
 
     _inverse = _transform
@@ -192,7 +194,7 @@ class Cosine(_OnGrid):
         return grid
 
 
-def _complex(real: Array, imag: Array, xp: Namespace) -> Array:
+def complex_array(real: Array, imag: Array, xp: Namespace) -> Array:
     dtype = xp.complex64 if real.dtype == xp.float32 else xp.complex128
     unit = xp.asarray(1j, dtype=dtype, device=real.device)
     return real + unit * imag
@@ -205,7 +207,7 @@ def _dct(x: Array, xp: Namespace) -> Array:
         return fast(x, adjoint=False)
     n = int(x.shape[-1])
     folded = xp.concat([x[..., 0::2], xp.flip(x[..., 1::2], axis=-1)], axis=-1)
-    spectrum = xp.fft.fft(_complex(folded, xp.zeros_like(folded), xp), axis=-1)
+    spectrum = xp.fft.fft(complex_array(folded, xp.zeros_like(folded), xp), axis=-1)
     cosine, sine, scale = _dct_factors(n, x, xp)
     return scale * (xp.real(spectrum) * cosine + xp.imag(spectrum) * sine)
 
@@ -219,7 +221,7 @@ def _inverse_dct(y: Array, xp: Namespace) -> Array:
     a = y / scale
     b = xp.concat([xp.zeros_like(a[..., :1]), xp.flip(a[..., 1:], axis=-1)], axis=-1)
     # The spectrum of the folded vector is (a - i b) exp(i pi k / 2n).
-    spectrum = _complex(a * cosine + b * sine, a * sine - b * cosine, xp)
+    spectrum = complex_array(a * cosine + b * sine, a * sine - b * cosine, xp)
     folded = xp.real(xp.fft.ifft(spectrum, axis=-1))
     half = (n + 1) // 2
     evens, odds = folded[..., :half], xp.flip(folded[..., half:], axis=-1)
