@@ -162,7 +162,8 @@ class Bench:
         """Return the pipeline, with the adapter or without."""
         pipe = self._pipe
         if lora and not self._adapted:
-            pipe.load_lora_weights(self.setting.lora)
+            with hushed(bars=False):
+                pipe.load_lora_weights(self.setting.lora)
         elif self._adapted and not lora:
             pipe.unload_lora_weights()
         self._adapted = lora

@@ -23,7 +23,7 @@ __all__ = ["train_adapter"]
 _STEPS, _BATCH, _RANK = 400, 16, 8
 _LEVELS = 10  # of the sampler
 _FIRST = 3  # level from which the estimated data show something
-_STAY = 1.0  # weight of the distance from the model
+_STAY = 0.1  # weight of the distance from the model
 _CAPTIONS = 4_000
 
 
@@ -79,7 +79,7 @@ def train_adapter(out: Path, cache: Path, seed: int, device: str = "cpu") -> Non
         weights,
         loss,
         steps=_STEPS,
-        learning_rate=1e-3,
+        learning_rate=3e-3,
         checkpoint=cache / "adapter.pt",
         title="adapter",
         decay=0.98,
