@@ -37,7 +37,10 @@ def all_steps(z: Array, shape: tuple[int, ...], xp: Namespace) -> list[Step]:
     steps.append(_Frequencies(z, window, xp))
     if d > 1 and not any(length % _BLOCK for length in shape[-2:]):
         steps.append(_Blocks(z, shape, xp))
-    return [*steps, _Places(z, window, xp), _Values(z, shape, xp)]
+    steps.append(_Places(z, window, xp))
+    if d > 1:
+        steps += [_Means(z, axis, d, xp) for axis in range(d)]
+    return [*steps, _Values(z, shape, xp)]
 
 
 class _Slices:
@@ -159,6 +162,21 @@ class _Blocks:
 
     def _energies(self, coefficients: Array) -> Array:
         return self._xp.mean(coefficients**2, axis=(-5, -4, -2), keepdims=True)
+
+
+class _Means:
+    """The means of the slices across an axis: no array that has them is nearer."""
+
+    def __init__(self, z: Array, axis: int, d: int, xp: Namespace) -> None:
+        self._others = tuple(other - d for other in range(d) if other != axis)
+        self._xp = xp
+        self._wanted = self._means(z)
+
+    def __call__(self, y: Array) -> Array:
+        return y + (self._wanted - self._means(y))
+
+    def _means(self, y: Array) -> Array:
+        return self._xp.mean(y, axis=self._others, keepdims=True)
 
 
 class _Values:

@@ -59,10 +59,10 @@ class Equalizer:
 
     An array that passes is returned as it is. Any other takes over, in `sweeps` rounds, the
     statistics of a draw of noise: correlations between the slices of each axis, energies of
-    neighbouring frequencies, of the 8 x 8 block frequencies, of neighbouring places, and the
-    values. A little of the array's direction is added after each round but the last ones. The
-    result u is mixed with another draw z, ``sqrt(a) u + sqrt(1 - a) z``, with the largest share a
-    of 1, 0.95, ... 0.05 that passes; if none does, z is what remains.
+    neighbouring frequencies, of the 8 x 8 block frequencies, of neighbouring places, means of
+    slices, and the values. A little of the array's direction is added after each round but the last
+    ones. The result u is mixed with another draw z, ``sqrt(a) u + sqrt(1 - a) z``, with the largest
+    share a of 1, 0.95, ... 0.05 that passes; if none does, z is what remains.
 
     Parameters
     ----------

@@ -267,8 +267,8 @@ first 1,450 at the rates of a longer run) and then, from their average, 5,200 st
 two fifths guided, which took an hour on two cores. Their autoencoder saw 50,000 scenes of an
 earlier draw.
 
-`lora` holds an adapter of rank 8, fine-tuned for 400 steps of 16 to raise `alignment` on captions of
-two groups. It moves the model a little: what it brings is in the table of Section 5.5 of the bench.
+`lora` holds an adapter of rank 8, fine-tuned for 400 steps of 16 to raise `alignment` on captions
+of two groups. It moves the model a little: what it brings is in the bench's table of Section 5.5.
 
 It is a test bench: it draws what its grammar describes, and nothing else.
 """
