@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 TORCH ?= torch==2.13.0
 SOURCES := $(shell find whitenoise ntrk -name '*.py' -o -name '*.cu')
 
-.PHONY: demo demo-whitening train-world test test-slow lint types bench bench-quick bench-power bench-levels bench-sources bench-exact bench-shapes docs clean
+.PHONY: demo demo-whitening train-world test test-slow lint types bench bench-quick bench-power bench-levels bench-sources bench-exact bench-frontier bench-shapes docs clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -38,6 +38,9 @@ demo-whitening: $(VENV)/for-demo $(VENV)/installed
 # Hours on two cores; stopped, it goes on where it was.
 train-world: $(VENV)/for-demo $(VENV)/installed
 	$(BIN)/python -m ntrk.worlds.shapes.training --out world
+
+bench-frontier: $(VENV)/for-demo $(VENV)/installed
+	$(BIN)/python -m benchmarks.frontier
 
 bench-shapes: $(VENV)/for-demo $(VENV)/installed
 	$(BIN)/ntrk bench --jobs 2 --tune --results benchmarks/shapes

@@ -6,6 +6,7 @@ python -m benchmarks.frontier [--draws 20] [--out docs/_tables/frontier.md]
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import time
 from pathlib import Path
@@ -125,33 +126,28 @@ def picture(rows, path):
     """Draw the mean cosine against the mean log p-value of every operator."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7.5, 4.6), layout="constrained")
+    figure = Figure(figsize=(8.5, 4.4), layout="constrained")
     axes = figure.subplots()
-    for number, group in enumerate(COLOURS):
-        for name in operators(SHAPE):
+    for name, marker in zip(operators(SHAPE), "osDv^*", strict=True):
+        for group, colour in COLOURS.items():
             own = [row for row in rows if row["group"] == group and row["operator"] == name]
-            along = -min(np.mean([row["log10p"] for row in own]), -0.1)
+            along = -np.mean([row["log10p"] for row in own])
             kept = np.mean([row["cosine"] for row in own])
-            label = group if name == "identity" else None
-            axes.scatter(along, kept, s=70, color=COLOURS[group], label=label, zorder=3)
-            axes.annotate(
-                name,
-                (along, kept),
-                (0, 9 - 24 * number),
-                textcoords="offset points",
-                ha="center",
-                fontsize=8,
-                color=COLOURS[group],
-            )
+            size = 220 if marker == "*" else 75
+            axes.scatter(along, kept, s=size, c=colour, marker=marker, ec="white", zorder=3)
+        axes.scatter([], [], s=60, c="0.4", marker=marker, label=name)
+    for group, colour in COLOURS.items():
+        axes.plot([], [], color=colour, lw=6, label=f"mean of {group}")
     axes.axvline(-math.log10(ALARM), color="0.4", lw=0.9, ls=(0, (1, 3)))
+    axes.text(-math.log10(ALARM) * 0.9, 0.97, "p = 0.001", fontsize=9, color="0.4")
     axes.set_xscale("log")
     axes.invert_xaxis()
     axes.set(
-        xlabel="mean -log10 of the p-value: farther right is more typical",
-        ylabel="mean cosine with the input",
+        xlabel="mean of -log10 p: right is more typical",
+        ylabel="mean cosine with the input: up is more direction",
     )
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
+    figure.legend(loc="outside right center", frameon=False, labelspacing=0.9)
     figure.savefig(path, dpi=130)
 
 
@@ -188,6 +184,8 @@ def main() -> None:
     cells = (f"{1e3 * np.mean(seconds):.1f}" for seconds in times)
     lines.append(f"| ms of processor time | {' | '.join(cells)} |")
     options.out.write_text("\n".join(lines) + "\n")
+    with options.out.with_name("frontier_rows.jsonl").open("w") as file:
+        file.writelines(json.dumps(row) + "\n" for row in rows)
     picture(rows, options.figure)
     print("\n".join(lines))
 
