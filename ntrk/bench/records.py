@@ -24,6 +24,8 @@ class Records:
     ------
     ValueError
         If a line is no row.
+    OSError
+        From `add`, if something else has written to the file meanwhile.
 
     Examples
     --------
@@ -38,9 +40,11 @@ class Records:
         self.path = path
         self._rows: dict[str, dict[str, Any]] = {}
         self._end = 0  # of the last whole line
+        self._size = 0  # of the file, as far as is known here
         if not path.exists():
             return
         lines = path.read_bytes().splitlines(keepends=True)
+        self._size = sum(map(len, lines))
         if lines and not lines[-1].endswith(b"\n"):
             del lines[-1]
         for number, line in enumerate(lines, 1):
@@ -56,12 +60,18 @@ class Records:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         line = json.dumps(row, ensure_ascii=False, allow_nan=False).encode() + b"\n"
         with self.path.open("r+b" if self.path.exists() else "wb") as file:
+            if file.seek(0, os.SEEK_END) != self._size:
+                raise OSError(
+                    f"{self.path} has been changed since it was read; one command at a time can "
+                    "write to a folder of results"
+                )
             file.truncate(self._end)
             file.seek(self._end)
             file.write(line)
             file.flush()
             os.fsync(file.fileno())
         self._end += len(line)
+        self._size = self._end
         self._rows[row["id"]] = dict(row)
 
     def __contains__(self, key: str) -> bool:

@@ -198,6 +198,14 @@ class TestRecords:
         with pytest.raises(ValueError, match=r"runs\.jsonl, line 2"):
             Records(path)
 
+    def test_what_another_has_written_meanwhile_is_not_overwritten(self, tmp_path):
+        first, second = (Records(tmp_path / "runs.jsonl") for _ in range(2))
+        first.add({"id": "a"})
+        with pytest.raises(OSError, match="one command at a time"):
+            second.add({"id": "b"})
+        first.add({"id": "c"})
+        assert len(Records(first.path)) == 2
+
     def test_numbers_that_json_lacks_are_not_written(self, tmp_path):
         records = Records(tmp_path / "runs.jsonl")
         with pytest.raises(ValueError, match="JSON"):
