@@ -1,6 +1,6 @@
 """Typicality against alignment: what each operator keeps of a direction, and whether that is seen.
 
-python -m benchmarks.frontier [--draws 20] [--out docs/_tables/frontier.md]
+python -m benchmarks.frontier [--draws 10] [--out docs/_tables/frontier.md]
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import argparse
 import json
 import math
 import time
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ TASKS, LEVELS = ("aesthetic", "text", "count", "relation"), (0, 8, 16, 22)
 COLOURS = {"gradients": "#D55E00", "fields": "#0072B2"}
 
 
+@cache
 def operators(shape):
     """Operators by name: functions of an array and a seed."""
     whiteners = {name: wn.Whitener(shape, preset=name) for name in ("paper", "default")}
@@ -153,7 +155,7 @@ def picture(rows, path):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--draws", type=int, default=20)
+    parser.add_argument("--draws", type=int, default=10)
     parser.add_argument("--out", type=Path, default=Path("docs/_tables/frontier.md"))
     parser.add_argument("--figure", type=Path, default=Path("docs/images/frontier.png"))
     options = parser.parse_args()

@@ -154,6 +154,9 @@ class Equalizer:
         draws = [source.stream().normal(tuple(x.shape)) for _ in range(_DRAWS)]
         own, *pvalues = judge(xp.stack([x, *draws]))
         untouched = own >= self.level
+        if np.all(untouched):
+            whole = np.ones(untouched.shape)
+            return x, EqualizationCertificate(self._cosine(x, x, xp), whole, own, untouched)
         order = np.argsort(np.stack(pvalues), axis=0)
         z, other = (self._taken(draws, order[-rank], xp) for rank in (1, 2))
         u = self._equalized(x, z, xp)

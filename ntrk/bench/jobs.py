@@ -117,7 +117,7 @@ def run_job(job: Job, bench: Bench, images: Path | None = None) -> dict[str, Any
         "index": job.index,
         "seed": job.seed,
         **job.settings,
-        "model_name": job.setting.model,
+        "model_name": job.setting.name,
         "device": job.setting.device,
     }
     pipe = bench.pipe(lora=entry.lora)

@@ -61,6 +61,11 @@ class Setting:
             "call": dict(self.call),
         }
 
+    @property
+    def name(self) -> str:
+        """Of the model: as it was given, or the same on every machine if it is the shipped one."""
+        return SHIPPED if self.model == str(shipped_weights() / "pipeline") else self.model
+
     @cached_property
     def adapter(self) -> str | None:
         """The fingerprint of the adapter."""

@@ -17,7 +17,7 @@ from ntrk.bench.components import Components
 from ntrk.bench.experiments import EXPERIMENTS, Entry, kernel_of
 from ntrk.bench.jobs import jobs_of
 from ntrk.bench.records import Records
-from ntrk.bench.setting import Setting, fingerprint, load_tasks
+from ntrk.bench.setting import Setting, fingerprint, load_tasks, shipped_weights
 from ntrk.bench.statistics import difference, estimate, per_prompt
 from ntrk.bench.tuning import GRIDS, Score, apply, choose, read_tuned, with_main
 from ntrk.methods import DPS, METHODS, NTRK, SVDD, BestOfN, FreeDoM
@@ -214,6 +214,11 @@ class TestRecords:
 
 
 class TestSetting:
+    def test_the_name_of_the_shipped_model_holds_no_path(self):
+        shipped = Setting(str(shipped_weights() / "pipeline"), "ntrk.worlds.shapes:tasks")
+        assert shipped.name == "ntrk.worlds.shapes"
+        assert dataclasses.replace(shipped, model="some/model").name == "some/model"
+
     def test_the_fingerprint_sees_names_and_content(self, tmp_path):
         def folder(name, **files):
             for file, text in files.items():

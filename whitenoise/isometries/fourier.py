@@ -195,6 +195,7 @@ class Cosine(_OnGrid):
 
 
 def complex_array(real: Array, imag: Array, xp: Namespace) -> Array:
+    """Join real and imaginary parts, in the precision that they have."""
     dtype = xp.complex64 if real.dtype == xp.float32 else xp.complex128
     unit = xp.asarray(1j, dtype=dtype, device=real.device)
     return real + unit * imag
