@@ -16,8 +16,8 @@ from benchmarks.fields import fields, photographs
 
 VARIANTS = {
     "paper": {"preset": "paper"},
-    "default": {},
-    "default, refine=10": {"refine": 10},
+    "default-1": {"preset": "default-1"},
+    "default-1, refine=10": {"preset": "default-1", "refine": 10},
 }
 
 

@@ -81,7 +81,7 @@ def sequence():
         "global": wn.project_global(x),
         "one level": wn.project_1os(x, rng=0),
         "two levels, chunks of 16": wn.project_2os(x, 16, rng=0),
-        "the whole operator": wn.whiten(x, rng=0),
+        "the whole operator": wn.whiten(x, preset="default-1", rng=0),
     }
     figure = compare({"stripes": steps}, {"stripes": {k: moved(x, y) for k, y in steps.items()}})
     figure.savefig(IMAGES / "sequence.png", dpi=80)

@@ -196,7 +196,7 @@ def parse_method(text: str, parameters: Sequence[tuple[str, Any]]) -> Method:
     Examples
     --------
     >>> parse_method("ntrk+best_of_n", [("strength", 0.5)])
-    BestOfN(method=NTRK(strength=0.5, whitening='default'))
+    BestOfN(method=NTRK(strength=0.5, whitening='default-2'))
     """
     best = text == BestOfN.name or text.endswith(_WRAPPED)
     inner = "base" if text == BestOfN.name else text.removesuffix(_WRAPPED)

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from torch import Tensor
 
 import whitenoise as wn
+from whitenoise import presets
 
-__all__ = ["OPERATORS", "whitening_operator"]
+__all__ = ["OPERATORS", "versioned", "whitening_operator"]
 
 Operator = Callable[..., Tensor]
 
@@ -17,10 +18,31 @@ OPERATORS: dict[str, str] = {
     "sphere": "scaled to norm sqrt(N) (Eq. 115)",
     "wgnc": "hard constraints on blocks of the spectrum (arXiv:2602.08646)",
     "paper": "one sweep of the paper's projections",
-    "default": "what `whitenoise` recommends: the same, swept until it converges",
-    "equalized": "the statistics of a draw of noise, diluted until typical",
+    "default-1": "the same, swept until it converges",
+    "default": "what `whitenoise` recommends: the statistics of a draw of noise, typical",
 }
-"""The ablation of Figure 14, our default, and the one that `typicality` passes."""
+"""The ablation of Figure 14, and our defaults. Presets of `whitenoise` may name their version."""
+
+_OURS = ("identity", "sphere", "wgnc")
+
+
+def versioned(whitening: str) -> str:
+    """Return the name of an operator with its version, if it is a preset of `whitenoise`.
+
+    Examples
+    --------
+    >>> versioned("default"), versioned("sphere")
+    ('default-2', 'sphere')
+    """
+    if whitening in _OURS:
+        return whitening
+    try:
+        return presets.versioned(whitening)
+    except ValueError:
+        raise ValueError(
+            f"whitening must be one of {', '.join(OPERATORS)}, a Whitener or a function, got "
+            f"{whitening!r}"
+        ) from None
 
 
 def whitening_operator(whitening: str | Operator, shape: tuple[int, ...]) -> Operator:
@@ -48,12 +70,5 @@ def whitening_operator(whitening: str | Operator, shape: tuple[int, ...]) -> Ope
         return lambda x, rng=None: wn.project_sphere(x, rng=rng)
     if whitening == "wgnc":
         return lambda x, rng=None: wn.baselines.wgnc(x, rng=rng)
-    if whitening not in OPERATORS:
-        raise ValueError(
-            f"whitening must be one of {', '.join(OPERATORS)}, a Whitener or a function, got "
-            f"{whitening!r}"
-        )
-    if whitening == "equalized":
-        return wn.Equalizer(shape)
-    operator: Operator = wn.Whitener(shape, preset=whitening)
+    operator: Operator = wn.Whitener(shape, preset=versioned(whitening))
     return operator

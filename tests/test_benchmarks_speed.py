@@ -66,7 +66,7 @@ def uneven(size):
 def test_the_straightforward_stages_are_single_passes_of_the_library(stage, single_pass):
     x = uneven(4096)
     operator = cases.straightforward(stage, 4096, torch.from_numpy(x))
-    if stage in ("default", "cosine, 8x8"):
+    if stage in ("default-1", "cosine, 8x8"):
         assert operator is None
         return
     found = operator(torch.from_numpy(x)).numpy()
@@ -129,7 +129,7 @@ def test_each_path_computes_the_same_stage_its_own_way():
     for path in present[1:]:
         kind = wn.kernel_path(path.convert(x))
         assert path.plain or path.name.endswith(kind)
-        call = path.call("default", x)
+        call = path.call("default-1", x)
         assert (call is None) == path.plain
 
 
@@ -628,10 +628,10 @@ def test_operators_that_do_not_wait_are_captured(small, monkeypatch):
     assert (1, False) in seen
     assert device.waits >= 12
     seen.clear()
-    row = gpu.measure(device, gpu.Case("default", shape, 1, "float32"), 1e12)
+    row = gpu.measure(device, gpu.Case("default-1", shape, 1, "float32"), 1e12)
     assert (row["captured"], row["plain"]) == (None, None)
     assert set(seen) == {("converge", True)}
-    row = gpu.measure(device, gpu.Case("default, 5 sweeps", shape, 1, "float32"), 1e12)
+    row = gpu.measure(device, gpu.Case("default-1, 5 sweeps", shape, 1, "float32"), 1e12)
     assert row["captured"] is not None
     assert (5, False) in seen
     with pytest.raises(AssertionError, match="does not repeat"):
@@ -662,6 +662,6 @@ def test_the_gpu_table_compares_like_with_like():
 
 
 def test_all_shapes_batches_and_dtypes_are_measured():
-    assert len(gpu.cases(("float32", "bfloat16"))) == 3 * 3 * 3 * 2
-    assert len(gpu.cases(("float32",))) == 27
-    assert [c.capturable for c in gpu.cases(("float32",))].count(False) == 9
+    swept, equalised = 3 * 3 * 3, 3  # the latter in batches of one
+    assert len(gpu.cases(("float32", "bfloat16"))) == 2 * (swept + equalised)
+    assert [c.capturable for c in gpu.cases(("float32",))].count(False) == 9 + equalised

@@ -24,7 +24,7 @@ from .verify import (
 )
 from .whitener import Whitener, whiten
 
-__version__ = "0.5.0"
+__version__ = "0.6.0"
 
 __all__ = [
     "Certificate",

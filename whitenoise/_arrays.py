@@ -82,6 +82,17 @@ class Vectors:
         data = on_host(self.data)
         return replace(self, data=data, xp=array_namespace(data), finite=finite)
 
+    def rounded(self, data: Array) -> Array:
+        """Return vectors with the values that they have once restored, in the working dtype."""
+        x = self.original
+        if dtype_name(data) == dtype_name(x):
+            return data
+        elsewhere = backend_name(data) != backend_name(x)
+        values = from_host(data, x) if elsewhere else data
+        xp = array_namespace(x)
+        values = working(cast(values, x.dtype, xp), xp)
+        return on_host(values) if elsewhere else values
+
     def restore(self, data: Array) -> Array:
         """Bring vectors of shape ``(*batch, N)`` back to the shape and dtype of the original."""
         xp, x = self.xp, self.original

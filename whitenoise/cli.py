@@ -34,11 +34,14 @@ from ._command import (
     print_outcome,
 )
 from ._namespace import Array, array_namespace, stop_gradient
+from .equalizer import EqualizationCertificate
 from .presets import PRESETS
 from .stages import StageCertificate
 from .whitener import Whitener, WhiteningCertificate
 
 __all__ = ["main"]
+
+Certificate = WhiteningCertificate | EqualizationCertificate
 
 _BAR_DELAY = 2.0  # seconds of work before a progress bar appears
 
@@ -115,7 +118,8 @@ and may be the same file. In a file of several arrays each one is whitened; with
 
 _WHITEN_MORE = """\
 For each array one line is printed: shape, dtype, the cosine between input and
-output, their distance, and how far the result is from the sets of typical noise.
+output, and the p-value of the result, or with projections its distance from the
+input and from the sets of typical noise.
 
 examples:
   whiten the array in latents.npy as one noise vector, repeatably:
@@ -134,37 +138,41 @@ def _add_whiten_arguments(parser: argparse.ArgumentParser) -> None:
     add("target", metavar="OUT", type=Path, help="file to write; replaced when all is done")
     add(
         "--preset",
-        choices=list(PRESETS),
+        choices=[*dict.fromkeys(name.rpartition("-")[0] for name in PRESETS), *PRESETS],
         default="default",
-        help='which sets to project onto: "paper" once, as the paper does for FLUX; "paper-wan" '
-        'likewise for Wan; "default" like "paper", but until the result settles',
+        metavar="NAME",
+        help='"default" gives the array the statistics of a draw of noise, until `check` finds no '
+        'fault; "paper" projects onto sets of typical noise once, as the paper does for FLUX, '
+        '"paper-wan" likewise for Wan, and "default-1", the default before, until the result '
+        "settles. Names may end in a version, such as paper-1",
     )
     add(
         "--confidence-level",
         type=parse_probability,
         metavar="L",
-        help="probability of each interval, between 0 and 1 (default: 0.9999)",
+        help="of projections: probability of each interval, between 0 and 1 (default: 0.9999)",
     )
     add(
         "--sweeps",
         type=_sweeps,
         metavar="N",
-        help='how often to go through the sets: a number or "converge" (default: the preset\'s)',
+        help='how often to go through statistics or sets: a number, or of projections "converge" '
+        "(default: the preset's)",
     )
     add(
         "--refine",
         type=_whole_number,
         metavar="K",
         default=0,
-        help="steps that bring the result closer to the direction of IN, each about as long as a "
-        "sweep (default: 0)",
+        help="of projections: steps that bring the result closer to the direction of IN, each "
+        "about as long as a sweep (default: 0)",
     )
     add(
         "--seed",
         type=_whole_number,
         metavar="S",
-        help="seed of the random numbers that break ties, for a repeatable result "
-        "(default: differs from run to run)",
+        help="seed of the random numbers, for a repeatable result (default: differs from run to "
+        "run)",
     )
     add_array_options(parser, "whiten")
     add("--quiet", action="store_true", help="print nothing but errors")
@@ -209,17 +217,20 @@ def _whiten_array(
     entropy: list[Any],
     options: argparse.Namespace,
     advance: Callable[..., object],
-) -> WhiteningCertificate | None:
+) -> Certificate | None:
     """Fill `result` vector by vector; return the worst certificate, or None if quiet."""
     xp = array_namespace(task.array)
     source, target = (xp.permute_dims(a, task.order) for a in (task.array, result))
-    operator = Whitener(
-        task.shape or 1,
-        preset=options.preset,
-        confidence_level=options.confidence_level,
-        sweeps=options.sweeps,
-        refine=options.refine,
-    )
+    try:
+        operator = Whitener(
+            task.shape or 1,
+            preset=options.preset,
+            confidence_level=options.confidence_level,
+            sweeps=options.sweeps,
+            refine=options.refine,
+        )
+    except ValueError as error:
+        raise DataError(f"{task.where}: {error}") from error
     worst = None
     for number, index in enumerate(np.ndindex(task.batch)):
         vector = xp.reshape(stop_gradient(source[(*index, ...)]), operator.shape)
@@ -237,8 +248,11 @@ def _whiten_array(
     return worst
 
 
-def _worse(a: WhiteningCertificate, b: WhiteningCertificate) -> WhiteningCertificate:
+def _worse(a: Certificate, b: Certificate) -> Certificate:
     """Take the worse of two certificates in every respect."""
+    if isinstance(a, EqualizationCertificate) or isinstance(b, EqualizationCertificate):
+        names = ("cosine", "share", "pvalue", "untouched")
+        return EqualizationCertificate(*(min(getattr(c, name) for c in (a, b)) for name in names))
     return WhiteningCertificate(
         cosine=min(a.cosine, b.cosine),
         distance=max(a.distance, b.distance),

@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import numpy as np
+
 from ._namespace import Array, Namespace
 from .isometries import Cosine
 from .isometries.fourier import complex_array
@@ -17,27 +19,31 @@ __all__ = ["Step", "all_steps"]
 
 Step = Callable[[Array], Array]
 
-_WIDTH = 1.5  # standard deviation of the windows in which energies are compared, in samples
+_HELD = 128  # values in a window in which energies are compared
 _BLOCK = 8  # of JPEG and of autoencoders
+_TINY = 1e-30  # keeps the ratio of two energies that are nothing at 1
 
 
 def all_steps(z: Array, shape: tuple[int, ...], xp: Namespace) -> list[Step]:
     """Return what gives an array each statistic of `z` in turn.
 
-    Slices are compared where there are at least as many values in each as there are slices, and
-    blocks where they divide the last two axes.
+    Slices are compared where each holds at least twice as many values as there are slices: with
+    fewer, the products of noise are far from a diagonal matrix, and taking over its eigenvectors
+    costs half of the direction of an image. Blocks are where they divide the last two axes, and
+    what all images have in common where these, the last two axes, are not all there is.
     """
     size, d = math.prod(shape), len(shape)
-    window = _Window(shape, z, xp)
-    steps: list[Step] = [
-        _Slices(z, axis - d, shape, xp)
-        for axis, length in enumerate(shape)
-        if 1 < length <= size // length
-    ]
-    steps.append(_Frequencies(z, window, xp))
+    windows = [_Window(shape, count, z, xp) for count in ((2, d) if d > 2 else (d,))]
+    crossed = [axis for axis, length in enumerate(shape) if length > 1 and 2 * length**2 <= size]
+    steps: list[Step] = [_Slices(z, axis - d, shape, xp) for axis in crossed]
+    steps += [_Frequencies(z, window, xp) for window in windows]
     if d > 1 and not any(length % _BLOCK for length in shape[-2:]):
         steps.append(_Blocks(z, shape, xp))
-    steps.append(_Places(z, window, xp))
+    steps.append(_Places(z, windows[0], xp))
+    magnitudes, _, _ = _magnitudes(z, d, xp)
+    loudness: list[Step] = [_Slices(magnitudes, a - d, shape, xp) for a in crossed if a < d - 2]
+    loudness += [_Frequencies(magnitudes, window, xp) for window in windows]
+    steps += [_OfMagnitudes(step, d, xp) for step in loudness]
     if d > 1:
         steps += [_Means(z, axis, d, xp) for axis in range(d)]
     return [*steps, _Values(z, shape, xp)]
@@ -59,7 +65,8 @@ class _Slices:
     def __call__(self, y: Array) -> Array:
         xp, rows = self._xp, self._rows(y)
         values, vectors = xp.linalg.eigh(self._products(rows))
-        values = xp.clip(values, 1e-12 * xp.max(values, axis=-1, keepdims=True), None)
+        largest = xp.max(values, axis=-1, keepdims=True)
+        values = xp.maximum(values, xp.clip(1e-12 * largest, _TINY, None))
         root, inverse = (
             (vectors * (values**power)[..., None, :]) @ xp.matrix_transpose(vectors)
             for power in (0.5, -0.5)
@@ -82,33 +89,55 @@ class _Slices:
 
 
 class _Window:
-    """Weighted means of neighbours on a torus, with Gaussian weights."""
+    """Means of energies over neighbours on a torus of the last axes, with Gaussian weights.
 
-    def __init__(self, shape: tuple[int, ...], like: Array, xp: Namespace) -> None:
-        self.axes, self._xp = tuple(range(-len(shape), 0)), xp
-        transfer = xp.ones(shape, dtype=like.dtype, device=like.device)
-        for axis, length in zip(self.axes, shape, strict=True):
-            frequency = xp.fft.fftfreq(length, device=like.device)
-            width = min(_WIDTH, length / 4)
-            along = xp.exp(-2 * (math.pi * width) ** 2 * xp.astype(frequency, like.dtype) ** 2)
+    Over the axes before these the energies are averaged.
+    """
+
+    def __init__(self, shape: tuple[int, ...], count: int, like: Array, xp: Namespace) -> None:
+        self._shape, self._xp = shape[-count:], xp
+        self._axes = tuple(range(-count, 0))
+        self._others = tuple(range(-len(shape), -count))
+        # Gaussian weights of standard deviation s count as (2 s sqrt(pi))^count equal ones.
+        width = (_HELD / math.prod(shape[:-count])) ** (1 / count) / (2 * math.pi**0.5)
+        transfer = xp.ones(self._shape, dtype=like.dtype, device=like.device)
+        for axis, length in zip(self._axes, self._shape, strict=True):
+            offsets = np.minimum(np.arange(length), length - np.arange(length))
+            weights = np.exp(-0.5 * (offsets / min(width, length / 4)) ** 2)
+            along = np.fft.fft(weights / weights.sum()).real
+            along = xp.asarray(along.tolist(), dtype=like.dtype, device=like.device)
             transfer = transfer * xp.reshape(along, (-1, *[1] * (-1 - axis)))
         self._transfer = transfer
 
     def spectrum(self, y: Array) -> Array:
-        """Return the Fourier transform over the grid."""
-        xp = self._xp
-        return xp.fft.fftn(complex_array(y, xp.zeros_like(y), xp), axes=self.axes)
+        """Return half of the Fourier transform over the axes; conjugation gives the other."""
+        return self._xp.fft.rfftn(y, axes=self._axes)
 
     def array(self, spectrum: Array) -> Array:
-        """Return the real array that has a Fourier transform."""
-        return self._xp.real(self._xp.fft.ifftn(spectrum, axes=self.axes))
+        """Return the real array that has half a Fourier transform."""
+        return self._xp.fft.irfftn(spectrum, s=self._shape, axes=self._axes)
 
-    def mean(self, energies: Array) -> Array:
-        """Return the means around each place, positive."""
-        found = self.array(self.spectrum(energies) * self._transfer)
-        largest = self._xp.max(found, axis=self.axes, keepdims=True)
+    def of_places(self, y: Array) -> Array:
+        """Return the mean energy around each place, positive."""
+        half = self._transfer[..., : self._shape[-1] // 2 + 1]
+        return self._positive(self.array(self.spectrum(self._common(y * y)) * half))
+
+    def of_frequencies(self, spectrum: Array) -> Array:
+        """Return the mean energy around each frequency of half a spectrum, positive."""
+        xp = self._xp
+        energies = self._common(xp.abs(spectrum) ** 2)
+        autocorrelation = self.array(complex_array(energies, xp.zeros_like(energies), xp))
+        return self._positive(xp.real(self.spectrum(autocorrelation * self._transfer)))
+
+    def _common(self, energies: Array) -> Array:
+        if not self._others:
+            return energies
+        return self._xp.mean(energies, axis=self._others, keepdims=True)
+
+    def _positive(self, found: Array) -> Array:
         # Rounding leaves a little less than zero where there is nothing.
-        return self._xp.where(found > 1e-6 * largest, found, 1e-6 * largest)
+        largest = self._xp.max(found, axis=self._axes, keepdims=True)
+        return self._xp.maximum(found, self._xp.clip(1e-6 * largest, _TINY, None))
 
 
 class _Frequencies:
@@ -116,12 +145,12 @@ class _Frequencies:
 
     def __init__(self, z: Array, window: _Window, xp: Namespace) -> None:
         self._window, self._xp = window, xp
-        self._wanted = window.mean(xp.abs(window.spectrum(z)) ** 2)
+        self._wanted = window.of_frequencies(window.spectrum(z))
 
     def __call__(self, y: Array) -> Array:
         spectrum = self._window.spectrum(y)
-        own = self._window.mean(self._xp.abs(spectrum) ** 2)
-        return self._window.array(spectrum * self._xp.sqrt(self._wanted / own))
+        gain = self._xp.sqrt(self._wanted / self._window.of_frequencies(spectrum))
+        return self._window.array(spectrum * gain)
 
 
 class _Places:
@@ -129,10 +158,10 @@ class _Places:
 
     def __init__(self, z: Array, window: _Window, xp: Namespace) -> None:
         self._window, self._xp = window, xp
-        self._wanted = window.mean(z * z)
+        self._wanted = window.of_places(z)
 
     def __call__(self, y: Array) -> Array:
-        return y * self._xp.sqrt(self._wanted / self._window.mean(y * y))
+        return y * self._xp.sqrt(self._wanted / self._window.of_places(y))
 
 
 class _Blocks:
@@ -162,6 +191,24 @@ class _Blocks:
 
     def _energies(self, coefficients: Array) -> Array:
         return self._xp.mean(coefficients**2, axis=(-5, -4, -2), keepdims=True)
+
+
+class _OfMagnitudes:
+    """What a step does to the magnitudes less their mean, which are white too."""
+
+    def __init__(self, step: Step, d: int, xp: Namespace) -> None:
+        self._step, self._d, self._xp = step, d, xp
+
+    def __call__(self, y: Array) -> Array:
+        centred, mean, sign = _magnitudes(y, self._d, self._xp)
+        return sign * self._xp.clip(self._step(centred) + mean, 0, None)
+
+
+def _magnitudes(y: Array, d: int, xp: Namespace) -> tuple[Array, Array, Array]:
+    """Magnitudes less their mean over the grid, that mean, and the signs."""
+    magnitudes = xp.abs(y)
+    mean = xp.mean(magnitudes, axis=tuple(range(-d, 0)), keepdims=True)
+    return magnitudes - mean, mean, xp.sign(y)
 
 
 class _Means:

@@ -4,31 +4,46 @@ Projections onto confidence sets leave an array at the edge of every interval, a
 deviations on the same side are seen when they are pooled. Here the array gets the statistics that a
 genuine draw of noise has: the texture synthesis of D. J. Heeger and J. R. Bergen ("Pyramid-based
 texture analysis/synthesis", SIGGRAPH 1995), with white noise as the texture and the array in place
-of the noise to start from. What is left over is found by `typicality`, and diluted with noise.
+of the noise to start from. Between fresh noise, this result and the array lies a path, along which
+`typicality` says how far one can go.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ._arrays import as_integer, as_shape, as_vectors, cast
-from ._namespace import Array, Namespace, array_namespace, tracks_gradient, uncompiled
+from ._arrays import Vectors, as_integer, as_shape, as_vectors
+from ._kernels import kernel_path
+from ._namespace import (
+    Array,
+    Namespace,
+    array_namespace,
+    dtype_name,
+    refuse_capture,
+    tracks_gradient,
+    uncompiled,
+)
 from ._random import RandomSource
 from .equal_statistics import all_steps
 from .sets import report
-from .verify import typicality
+from .verify.run import vector_pvalues
 
 __all__ = ["EqualizationCertificate", "Equalizer"]
 
-_TOWARDS = 0.3  # of the direction, added after a sweep
+_TOWARDS = 0.5  # of the direction, added after a sweep
 _SETTLING = 6  # sweeps at the end without that
 _FIRST_NOISE = 1e-3  # beside the input: orders ties, and leaves nothing without energy
-_DRAWS = 4  # of noise, of which the two most typical are used
-_SHARES = tuple(k / 20 for k in range(20, -1, -1))
+
+# From fresh noise over the equalised array towards the input: the share of variance that is not
+# noise, and the part of the input that is added.
+_PATH = (
+    *((share, 0.0) for share in (0.0, 0.1, 0.25, 0.4, 0.55, 0.7, 0.8, 0.9, 1.0)),
+    *((1.0, part) for part in (0.03, 0.06, 0.09, 0.12, 0.15, 0.18, 0.21)),
+)
 
 
 @dataclass(frozen=True)
@@ -40,8 +55,8 @@ class EqualizationCertificate:
     cosine
         Cosine similarity of input and output.
     share
-        Share of the variance of the output that the equalised input has: 1 without any dilution, 0
-        where the output is fresh noise.
+        Share of the variance of the output that is not fresh noise: 1 without any dilution, 0 if
+        nothing else passed.
     pvalue
         Of `typicality`.
     untouched
@@ -53,16 +68,22 @@ class EqualizationCertificate:
     pvalue: Any
     untouched: Any
 
+    def __str__(self) -> str:
+        return (
+            f"cosine {np.min(self.cosine):.6f}, p-value {np.min(self.pvalue):.3g}, "
+            f"share of fresh noise {1 - np.min(self.share):.2g}"
+            f"{', typical as it was' if np.all(self.untouched) else ''}"
+        )
+
 
 class Equalizer:
-    """Maps an array to one near its direction that passes `typicality`.
+    """Maps an array to one near its direction that passes `typicality`: the preset ``"default"``.
 
     An array that passes is returned as it is. Any other takes over, in `sweeps` rounds, the
-    statistics of a draw of noise: correlations between the slices of each axis, energies of
-    neighbouring frequencies, of the 8 x 8 block frequencies, of neighbouring places, means of
-    slices, and the values. A little of the array's direction is added after each round but the last
-    ones. The result u is mixed with another draw z, ``sqrt(a) u + sqrt(1 - a) z``, with the largest
-    share a of 1, 0.95, ... 0.05 that passes; if none does, z is what remains.
+    statistics of a draw of noise: see `equal_statistics`. A part of the array's direction is added
+    after each round but the last ones. From fresh noise z over the result u to the input x leads a
+    path, ``sqrt(a) u + sqrt(1 - a) z`` and then ``(1 - t) u + t x``, scaled to the norm of a draw;
+    of 16 points on it the output is the farthest that passes, sought by halving.
 
     Parameters
     ----------
@@ -70,14 +91,14 @@ class Equalizer:
         Of one vector: the last axes of what is passed in.
     level
         Least p-value of what is returned, in (0, 0.1]. Genuine noise stays as it is but for a
-        share of at most about `level`, that of the false alarms of `typicality`.
+        share of at most about `level`, that of the false alarms of `typicality`. Where nothing
+        passes, z is returned: genuine noise, which may be of that share.
     sweeps
         Rounds.
 
     Notes
     -----
-    Cost: `sweeps` sorts and ``6 sweeps`` Fourier transforms, and `typicality` of 26 arrays of this
-    size in two batches, which holds them all in memory.
+    Cost: in each sweep a sort and some fifteen Fourier transforms, and `typicality` of five arrays.
 
     Examples
     --------
@@ -90,7 +111,7 @@ class Equalizer:
     """
 
     def __init__(
-        self, shape: int | Sequence[int], *, level: float = 0.01, sweeps: int = 15
+        self, shape: int | Sequence[int], *, level: float = 0.01, sweeps: int = 10
     ) -> None:
         self.shape = as_shape(shape)
         if not self.shape:
@@ -98,8 +119,7 @@ class Equalizer:
         if not 0 < level <= 0.1:
             raise ValueError(f"level must lie in (0, 0.1], got {level!r}")
         self.level = level
-        self.sweeps = as_integer("sweeps", sweeps, least=_SETTLING + 1)
-        self._axes = tuple(range(-len(self.shape), 0))
+        self.sweeps = as_integer("sweeps", sweeps, least=1)
 
     def __repr__(self) -> str:
         return f"Equalizer({self.shape}, level={self.level}, sweeps={self.sweeps})"
@@ -132,70 +152,113 @@ class Equalizer:
         array_namespace(x)
         if tuple(x.shape)[-len(self.shape) :] != self.shape:
             raise ValueError(f"x must have shape (..., *{self.shape}), got {tuple(x.shape)}")
-        if tracks_gradient(x):
+        vectors = as_vectors(x, tuple(range(-len(self.shape), 0)))
+        return self.whiten_vectors(vectors, rng, return_certificate)
+
+    def whiten_vectors(self, vectors: Vectors, rng: Any, return_certificate: bool) -> Any:
+        """Whiten checked vectors of the right shape."""
+        refuse_capture(vectors.original, "testing for typicality", 'preset="paper"')
+        if tracks_gradient(vectors.original):
             raise ValueError(
-                "x must not require a gradient, which the result has none of; detach it"
+                "x must not require a gradient, which the result has none of; detach it, or take "
+                'one of the presets of projections, such as "paper"'
             )
-        vectors = as_vectors(x, self._axes)
-        xp = vectors.xp
-        grid = xp.reshape(vectors.data, x.shape)
-
-        def judge(y: Array) -> Any:
-            # As it will be returned: rounded to the dtype of x.
-            return typicality(cast(y, x.dtype, xp), self._axes).pvalues
-
-        y, certificate = self._whitened(grid, judge, xp, RandomSource(rng, grid))
-        result = cast(y, x.dtype, xp)
-        return (result, certificate) if return_certificate else result
+        if kernel_path(vectors.data) != "generic":
+            vectors = vectors.hosted()
+        source = RandomSource(rng, vectors.data, vectors.original)
+        y, certificate = self._whitened(vectors, source)
+        return (vectors.restore(y), certificate) if return_certificate else vectors.restore(y)
 
     def _whitened(
-        self, x: Array, judge: Callable[[Array], Any], xp: Namespace, source: RandomSource
+        self, vectors: Vectors, source: RandomSource
     ) -> tuple[Array, EqualizationCertificate]:
-        draws = [source.stream().normal(tuple(x.shape)) for _ in range(_DRAWS)]
-        own, *pvalues = judge(xp.stack([x, *draws]))
+        x, xp = vectors.data, vectors.xp
+
+        def pvalues(y: Array) -> Any:
+            return vector_pvalues(vectors.rounded(y), self.shape, dtype_name(vectors.original))
+
+        z, other = (source.stream().normal(tuple(x.shape)) for _ in range(2))
+        own = pvalues(x)
         untouched = own >= self.level
         if np.all(untouched):
             whole = np.ones(untouched.shape)
-            return x, EqualizationCertificate(self._cosine(x, x, xp), whole, own, untouched)
-        order = np.argsort(np.stack(pvalues), axis=0)
-        z, other = (self._taken(draws, order[-rank], xp) for rank in (1, 2))
-        u = self._equalized(x, z, xp)
-        mixtures = [a**0.5 * u + (1 - a) ** 0.5 * other for a in _SHARES]
-        found = judge(xp.stack(mixtures))
-        # The first that passes is that of the largest share; the last one is noise alone.
-        passes = found >= self.level
-        passes[-1] = True
-        chosen = passes.argmax(axis=0)
-        y = self._taken([*mixtures, x], np.where(untouched, len(mixtures), chosen), xp)
-        pvalue = np.where(untouched, own, np.take_along_axis(found, chosen[None], axis=0)[0])
-        share = np.where(untouched, 1.0, np.asarray(_SHARES)[chosen])
-        return y, EqualizationCertificate(self._cosine(x, y, xp), share, pvalue, untouched)
+            return x, EqualizationCertificate(_cosine(x, x, xp), whole, own, untouched)
+        direction = _unit(x, xp)
+        path = _Path(other, self._equalized(direction, z), direction, _length(z, xp), xp)
+        place, pvalue = self._farthest(path, pvalues, untouched.shape)
+        y = xp.where(_column(untouched, x, xp), x, path(place))
+        certificate = EqualizationCertificate(
+            cosine=_cosine(x, y, xp),
+            share=np.where(untouched, 1.0, np.asarray(_PATH)[place, 0]),
+            pvalue=np.where(untouched, own, pvalue),
+            untouched=untouched,
+        )
+        return y, certificate
 
-    def _taken(self, arrays: list[Array], which: Any, xp: Namespace) -> Array:
-        """Take each vector of a batch from the array that its number says."""
-        taken = arrays[0]
-        for number, array in enumerate(arrays[1:], 1):
-            here = xp.asarray((which == number).tolist(), dtype=xp.bool, device=array.device)
-            here = xp.reshape(here, (*here.shape, *[1] * len(self.shape)))
-            taken = xp.where(here, array, taken)
-        return taken
+    def _farthest(self, path: _Path, pvalues: Any, batch: tuple[int, ...]) -> tuple[Any, Any]:
+        """For each vector the farthest place of the path that passes, and its p-value."""
+        place, pvalue = np.zeros(batch, dtype=np.int64), np.zeros(batch)
+        step = len(_PATH)
+        while step > 1:
+            step //= 2
+            found = pvalues(path(place + step))
+            passes = found >= self.level
+            place = np.where(passes, place + step, place)
+            pvalue = np.where(passes, found, pvalue)
+        nothing = place == 0
+        if np.any(nothing):
+            pvalue = np.where(nothing, pvalues(path(place)), pvalue)
+        return place, pvalue
 
-    def _cosine(self, x: Array, y: Array, xp: Namespace) -> Any:
-        a, b = (xp.astype(v, xp.float64) for v in (x, y))
-        inner, first, second = (xp.sum(v, axis=self._axes) for v in (a * b, a * a, b * b))
-        return report(inner / xp.sqrt(xp.where(first > 0, first, 1.0) * second))
-
-    def _equalized(self, x: Array, z: Array, xp: Namespace) -> Array:
+    def _equalized(self, x: Array, z: Array) -> Array:
         """Give `x` the statistics of `z`."""
-        largest = xp.max(xp.abs(x), axis=self._axes, keepdims=True)
-        x = x / xp.where(largest > 0, largest, xp.ones_like(largest))
-        energy = xp.mean(x * x, axis=self._axes, keepdims=True)
-        x = x / xp.sqrt(xp.where(energy > 0, energy, xp.ones_like(energy)))
-        steps = all_steps(z, self.shape, xp)
-        y = x + _FIRST_NOISE * z
+        xp = array_namespace(x)
+        grid = (*tuple(x.shape)[:-1], *self.shape)
+        direction, reference = xp.reshape(x, grid), xp.reshape(z, grid)
+        steps = all_steps(reference, self.shape, xp)
+        y = direction + _FIRST_NOISE * reference
         for sweep in range(self.sweeps):
             for step in steps:
                 y = step(y)
             if sweep < self.sweeps - _SETTLING:
-                y = y + _TOWARDS * x
-        return y
+                y = y + _TOWARDS * direction
+        return xp.reshape(y, tuple(x.shape))
+
+
+class _Path:
+    """Fresh noise, the equalised array, the input: vectors by their place in `_PATH`."""
+
+    def __init__(self, noise: Array, equal: Array, x: Array, length: Array, xp: Namespace) -> None:
+        self._noise, self._equal, self._x, self._length, self._xp = noise, equal, x, length, xp
+
+    def __call__(self, place: Any) -> Array:
+        """Return the vector of the batch at each place."""
+        xp = self._xp
+        share, part = np.moveaxis(np.asarray(_PATH)[place], -1, 0)
+        weights = (np.sqrt(1 - share), np.sqrt(share) * (1 - part), part)
+        noise, equal, x = (_column(weight, self._x, xp) for weight in weights)
+        y = noise * self._noise + equal * self._equal + x * self._x
+        return y * (self._length / _length(y, xp))
+
+
+def _column(values: Any, like: Array, xp: Namespace) -> Array:
+    """Numbers of a batch as an array beside its vectors."""
+    dtype = xp.bool if values.dtype == bool else like.dtype
+    return xp.asarray(values[..., None].tolist(), dtype=dtype, device=like.device)
+
+
+def _length(x: Array, xp: Namespace) -> Array:
+    return xp.sqrt(xp.sum(x * x, axis=-1, keepdims=True))
+
+
+def _unit(x: Array, xp: Namespace) -> Array:
+    """Scale vectors to mean square 1; zero stays."""
+    largest = xp.max(xp.abs(x), axis=-1, keepdims=True)
+    x = x / xp.where(largest > 0, largest, xp.ones_like(largest))
+    length = _length(x, xp)
+    return x * (x.shape[-1] ** 0.5 / xp.where(length > 0, length, xp.ones_like(length)))
+
+
+def _cosine(x: Array, y: Array, xp: Namespace) -> Any:
+    a, b = (xp.astype(_unit(v, xp), xp.float64) for v in (x, y))
+    return report(xp.sum(a * b, axis=-1) / x.shape[-1])

@@ -1,4 +1,4 @@
-"""The whitening operator: projections onto confidence sets, seen through isometries, in order."""
+"""The whitening operator: presets by name, or projections onto confidence sets of one's own."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ from ._namespace import (
     uncompiled,
 )
 from ._random import RandomSource
-from .presets import PRESETS, preset_stages
+from .equalizer import Equalizer
+from .presets import PRESETS, EqualStatistics, preset_stages, versioned
 from .sets import DEFAULT_LEVEL, report
-from .stages import StageCertificate, as_stage, sweep
+from .stages import Stage, StageCertificate, as_stage, sweep
 
 __all__ = ["Whitener", "WhiteningCertificate", "whiten"]
 
@@ -34,7 +35,7 @@ _ASCENT_STEP = 0.3
 
 @dataclass(frozen=True)
 class WhiteningCertificate:
-    """What a whitening operator did; arrays have the batch shape.
+    """What projections did; arrays have the batch shape.
 
     Attributes
     ----------
@@ -72,23 +73,30 @@ class WhiteningCertificate:
 
 
 class Whitener:
-    """Maps arrays to typical white Gaussian noise by projecting onto confidence sets in turn.
+    """Maps arrays to typical white Gaussian noise.
+
+    The preset ``"default"`` gives an array the statistics of a draw of noise until `typicality`
+    finds no fault with it: see `Equalizer`. The other presets, and stages of one's own, project
+    onto confidence sets in turn, which is faster and can be differentiated.
 
     Parameters
     ----------
     shape
         Shape of one array, or its length; calls take arrays of shape ``(..., *shape)``.
     preset
-        Name in `PRESETS`; ignored if `stages` is given.
+        Name in `presets.PRESETS`, with a version or without one, which stands for the last;
+        ignored if `stages` is given.
     stages
         The projections to make, in order: sets, `Stage` objects or ``(isometry, set)`` pairs.
     confidence_level
         Pointwise level of the preset's sets, in (0, 1); 0.9999 if None. Not allowed with `stages`,
-        which have their own.
+        which have their own, nor with ``"default"``, which has none.
     sweeps
         How often to go through the stages: a number, ``"converge"`` (until a sweep moves the
         result by less than 0.1 % of ``sqrt(N)``, at most 50 times), or None for the preset's own.
+        Rounds of the `Equalizer` with ``"default"``.
     refine
+        Of projections only:
         Steps of alignment ascent: ``z <- sweep(z + 0.3 x)`` with x scaled to norm ``sqrt(N)``,
         followed by the sweeps asked for. Raises the cosine to the input at the same typicality; a
         vector for which it does not keeps its unrefined result.
@@ -100,9 +108,10 @@ class Whitener:
 
     Notes
     -----
-    One sweep costs O(N log N) a stage. Alternating projections onto sets that are not convex need
-    not converge to a point of all of them, nor to the nearest one: the certificate says how far the
-    result is from each. Gradients flow through the projections (their almost-everywhere Jacobian).
+    One sweep of projections costs O(N log N) a stage. Alternating projections onto sets that are
+    not convex need not converge to a point of all of them, nor to the nearest one: the certificate
+    says how far the result is from each. Gradients flow through the projections (their
+    almost-everywhere Jacobian), not through ``"default"``.
 
     References
     ----------
@@ -132,10 +141,20 @@ class Whitener:
         if not self.shape:
             raise ValueError(f"shape must hold one or more lengths, got {shape!r}")
         self.size = math.prod(self.shape)
+        self.refine = as_integer("refine", refine, least=0)
+        if isinstance(sweeps, str) and sweeps != "converge":
+            raise ValueError(f"sweeps must be a number or 'converge', got {sweeps!r}")
+        self._equalizer: Equalizer | None = None
         if stages is None:
-            level = DEFAULT_LEVEL if confidence_level is None else confidence_level
-            self.stages = preset_stages(preset, self.size, level)
-            sweeps = PRESETS[preset].sweeps if sweeps is None else sweeps
+            chosen = PRESETS[versioned(preset)]
+            sweeps = chosen.sweeps if sweeps is None else sweeps
+            if isinstance(chosen, EqualStatistics):
+                sweeps = _rounds(preset, confidence_level, sweeps, refine)
+                self.stages: tuple[Stage, ...] = ()
+                self._equalizer = Equalizer(self.shape, level=chosen.level, sweeps=sweeps)
+            else:
+                level = DEFAULT_LEVEL if confidence_level is None else confidence_level
+                self.stages = preset_stages(chosen, self.size, level)
         else:
             if confidence_level is not None:
                 raise ValueError("confidence_level belongs to the stages when stages are given")
@@ -145,12 +164,11 @@ class Whitener:
             sweeps = 1 if sweeps is None else sweeps
         for stage in self.stages:
             stage.check_size(self.size)
-        if isinstance(sweeps, str) and sweeps != "converge":
-            raise ValueError(f"sweeps must be a number or 'converge', got {sweeps!r}")
         self.sweeps = sweeps if isinstance(sweeps, str) else as_integer("sweeps", sweeps, least=1)
-        self.refine = as_integer("refine", refine, least=0)
 
     def __repr__(self) -> str:
+        if self._equalizer is not None:
+            return f"Whitener({self.shape}, equal statistics, sweeps={self.sweeps!r})"
         return (
             f"Whitener({self.shape}, {len(self.stages)} stages, sweeps={self.sweeps!r}, "
             f"refine={self.refine})"
@@ -173,20 +191,22 @@ class Whitener:
             Array of shape ``(..., *shape)`` and real floating dtype; not modified. Leading axes are
             independent.
         rng
-            Breaks ties and replaces constant tiles: None (fresh entropy), a seed, a
+            Draws the noise whose statistics are taken over; breaks ties of projections and
+            replaces constant tiles: None (fresh entropy), a seed, a
             ``numpy.random.Generator``, or a generator of the array's backend. Ties need not be in
             `x`: entries that a stage moves to one bound tie in the next, so results for inputs far
             from noise repeat only with a seed and the same batch.
         return_certificate
-            Whether to return a `WhiteningCertificate` too, at the cost of one more sweep.
+            Whether to return a certificate too, of projections at the cost of one more sweep.
         check_finite
             Whether to refuse NaN and infinity, for which a GPU is waited for. If False, a vector
             that holds any comes back as NaN, and the others as if it were zero: this, a number of
-            `sweeps` and no certificate make a call that a CUDA graph can capture.
+            `sweeps` of projections and no certificate make a call that a CUDA graph can capture.
 
         Returns
         -------
-        Array like `x`, and a `WhiteningCertificate` if asked for.
+        Array like `x`, and if asked for a `WhiteningCertificate` of projections or an
+        `EqualizationCertificate` of ``"default"``.
 
         Raises
         ------
@@ -198,7 +218,9 @@ class Whitener:
         return self.whiten_vectors(vectors, rng, return_certificate)
 
     def whiten_vectors(self, vectors: Vectors, rng: Any, return_certificate: bool) -> Any:
-        """Whiten checked vectors of the right size, whatever their shape."""
+        """Whiten checked vectors of the right size; their shape counts for ``"default"``."""
+        if self._equalizer is not None:
+            return self._equalizer.whiten_vectors(vectors, rng, return_certificate)
         if kernel_path(vectors.data) != "generic":
             vectors = vectors.hosted()
         xp, source = vectors.xp, RandomSource(rng, vectors.data, vectors.original)
@@ -232,13 +254,13 @@ class Whitener:
 
         Returns
         -------
-        tuple of StageCertificate, one a stage.
+        tuple of StageCertificate, one a stage; none for ``"default"``, which has no sets.
 
         Examples
         --------
         >>> import numpy as np
         >>> noise = np.random.default_rng(0).standard_normal((16, 16))
-        >>> stages = Whitener((16, 16)).certify(noise)
+        >>> stages = Whitener((16, 16), preset="paper").certify(noise)
         >>> sum(bool(stage.inside) for stage in stages), len(stages)
         (20, 20)
         """
@@ -290,6 +312,18 @@ class Whitener:
         return y, self.refine + sweeps, converged
 
 
+def _rounds(preset: str, confidence_level: float | None, sweeps: int | str, refine: int) -> int:
+    """Return `sweeps` if nothing was given that only projections have a use for."""
+    others = f"is for presets of projections, which {preset!r} is not"
+    if confidence_level is not None:
+        raise ValueError(f"confidence_level {others}")
+    if refine:
+        raise ValueError(f"refine {others}")
+    if isinstance(sweeps, str):
+        raise ValueError(f"sweeps={sweeps!r} {others}")
+    return sweeps
+
+
 @uncompiled
 def whiten(
     x: Array,
@@ -311,11 +345,11 @@ def whiten(
         Axes that form one noise vector, in the order in which they are flattened; all if None. The
         others are a batch.
     preset
-        Name in `PRESETS`.
+        Name in `presets.PRESETS`, see `Whitener`.
     confidence_level
-        Pointwise level of the sets, in (0, 1); 0.9999 if None.
+        Pointwise level of the sets of a preset that has any, in (0, 1); 0.9999 if None.
     rng
-        Breaks ties, see `Whitener`.
+        Draws noise and breaks ties, see `Whitener`.
     check_finite
         Whether to refuse NaN and infinity, see `Whitener.__call__`.
 
@@ -336,13 +370,15 @@ def whiten(
     ((32, 32), True, True)
     """
     vectors = as_vectors(x, axis, check_finite=check_finite)
-    operator = _cached_whitener(vectors.size, preset, confidence_level)
+    operator = _cached_whitener(vectors.shape or 1, preset, confidence_level)
     return operator.whiten_vectors(vectors, rng, return_certificate=False)
 
 
 @lru_cache(maxsize=64)
-def _cached_whitener(size: int, preset: str, confidence_level: float | None) -> Whitener:
-    return Whitener(size, preset=preset, confidence_level=confidence_level)
+def _cached_whitener(
+    shape: tuple[int, ...] | int, preset: str, confidence_level: float | None
+) -> Whitener:
+    return Whitener(shape, preset=preset, confidence_level=confidence_level)
 
 
 def _cosine(a: Array, b: Array, xp: Namespace) -> Array:

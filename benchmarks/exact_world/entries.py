@@ -82,13 +82,13 @@ def _whitener(preset: str) -> wn.Whitener:
     return wn.Whitener((CHANNELS, SIZE, SIZE), preset=preset)
 
 
-def _ntrk(strength: float, operator: str = "default") -> Make:
+def _ntrk(strength: float, operator: str = "default-1") -> Make:
     """NTRK whose whitening runs on NumPy arrays, for which `whitenoise` is faster."""
 
     def whiten(x: torch.Tensor, rng: object = None) -> torch.Tensor:
         return torch.from_numpy(_whitener(operator)(x.numpy(), rng=rng))
 
-    return lambda _: NTRK(strength, whiten if operator in ("paper", "default") else operator)
+    return lambda _: NTRK(strength, whiten if operator in ("paper", "default-1") else operator)
 
 
 @cache

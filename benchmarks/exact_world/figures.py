@@ -36,7 +36,7 @@ def kernels_figure() -> Figure:
     base = kernels.reverse_kernel(x, known, now, then, as_diffusion("3t^2"), "bridge")
 
     z, unit = _normal(world, DRAWS, generator), gradient / gradient.norm()
-    white = torch.from_numpy(wn.whiten(gradient[0].numpy(), rng=0))[None]
+    white = torch.from_numpy(wn.whiten(gradient[0].numpy(), preset="default-1", rng=0))[None]
     tilted = kernels.tilted_noise(z, white, STRENGTH)
     reach = float(((tilted - z) * unit).flatten(1).sum(1).mean())
     tries = _normal(world, DRAWS * CANDIDATES, generator)

@@ -166,7 +166,9 @@ def _case(
     temperature = 10**exponent
     modes = torch.linalg.svd(prior.means - prior.means.mean(0), full_matrices=False).Vh[0]
     field = fields(direction[None])
-    white = turned(torch.from_numpy(wn.whiten(field[0].numpy(), rng=0))[None])[0]
+    white = turned(torch.from_numpy(wn.whiten(field[0].numpy(), preset="default-1", rng=0))[None])[
+        0
+    ]
     smooth = torch.from_numpy(_smooth(np.random.default_rng(2), 1, field.shape[-1])[0])
     rows = orthonormal(direction, modes, white, smooth)
     return Case(

@@ -17,23 +17,23 @@ WHY = {
     "sphere": "input scaled to norm √N exactly",
     "WGNC": "two norms of every 16 frequencies set to their expected values",
     "paper": "one sweep over the confidence sets",
-    "default": "sweeps until they converge",
+    "default": "statistics of a draw of noise, diluted or not until typical",
 }
 
 
 def sources() -> Iterator[Source]:
     for name in photographs() | fields():
         for operator, why in WHY.items():
-            if operator in ("sphere", "WGNC"):
-                expected = ATYPICAL
-            else:
+            if operator == "paper":
                 expected = TYPICAL if name == "noise" else OPEN
+            else:
+                expected = TYPICAL if operator == "default" else ATYPICAL
             yield Source(f"{name}, {operator}", partial(whitened, name, operator), expected, why)
     for name in photographs() | fields():
         yield Source(
             f"{name}, default, mixed",
             partial(mixed, name),
-            TYPICAL if name == "noise" else OPEN,
+            TYPICAL,
             "√0.3 of it, √0.7 of fresh noise",
         )
 

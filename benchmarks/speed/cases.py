@@ -64,7 +64,7 @@ STAGES: dict[str, Callable[[int], Operator]] = {
     "butterflies, 256": butterfly(256),
     "cosine, 8x8": blocks,
     "paper": preset("paper"),
-    "default": preset("default"),
+    "default-1": preset("default-1"),
 }
 """Each takes the length N to a function of arrays (batch, N); transforms go there and back."""
 

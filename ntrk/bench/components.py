@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import whitenoise as wn
 from whitenoise.isometries import Identity
-from whitenoise.presets import preset_stages
 from whitenoise.sets import TwoLevel
 
 __all__ = ["Components"]
@@ -41,7 +40,7 @@ class Components(NamedTuple):
 def _whitener(components: Components, shape: tuple[int, ...]) -> wn.Whitener:
     stages = [
         stage
-        for stage in preset_stages("paper", wn.Whitener(shape).size)
+        for stage in wn.Whitener(shape, preset="paper-1").stages
         if (components.tiles or isinstance(stage.target, TwoLevel))
         and (components.domains or isinstance(stage.isometry, Identity))
     ]

@@ -107,9 +107,10 @@ def _paper(*values: float, tasks: tuple[str, ...] = ("aesthetic", "text")) -> di
     return dict(zip(tasks, values, strict=False))
 
 
+_SWEPT = NTRK(whitening="default-1")  # which all experiments but two were made with
 _BASE = Entry(Base(), 25, paper=_paper(6.0282, 0.2054))
-_NTRK = Entry(NTRK(), 25, paper=_paper(7.4510, 0.2224))
-_BEST_NTRK = Entry(BestOfN(NTRK()), 500, 20, paper=_paper(7.9656, 0.2327))
+_NTRK = Entry(_SWEPT, 25, paper=_paper(7.4510, 0.2224))
+_BEST_NTRK = Entry(BestOfN(_SWEPT), 500, 20, paper=_paper(7.9656, 0.2327))
 _BEST = Entry(BestOfN(), 500, 20, paper=_paper(6.7310, 0.2146))
 _DPS = Entry(BestOfN(DPS()), 500, 20, paper=_paper(6.7647, 0.2147))
 _SVDD = Entry(SVDD(20), 500, paper=_paper(7.1363, 0.2204))
@@ -121,7 +122,7 @@ _AT_100 = (
     Entry(SVDD(4), 100, paper=_paper(6.5348, 0.2143)),
     Entry(RBF(4), 100, paper=_paper(6.5497, 0.2150)),
     Entry(DAS(), 100, 4, paper=_paper(6.5759, 0.2104)),
-    Entry(BestOfN(NTRK()), 100, 4, paper=_paper(7.7247, 0.2282)),
+    Entry(BestOfN(_SWEPT), 100, 4, paper=_paper(7.7247, 0.2282)),
 )
 _AT_500 = (
     _BEST,
@@ -169,7 +170,7 @@ def _counting() -> Iterable[Entry]:
             (RBF(k), 1),
             (DAS(), k),
             (PsiSampler(), k // 2),
-            (BestOfN(NTRK()), k),
+            (BestOfN(_SWEPT), k),
         ]
         for method, particles in methods:
             paper = {"count": _COUNTS[method.label]} if k == 40 else {}
@@ -184,7 +185,9 @@ def _strengths() -> Iterable[Entry]:
     yield replace(_BASE, label="0 (Base)")
     for strength, value in _STRENGTHS.items():
         paper = {} if value is None else {"aesthetic": value}
-        yield Entry(NTRK(strength), 25, label=f"{strength:g}", paper=paper, fixed=True)
+        yield Entry(
+            replace(_SWEPT, strength=strength), 25, label=f"{strength:g}", paper=paper, fixed=True
+        )
 
 
 def _operators(*rows: tuple[Any, str, float | None]) -> Iterable[Entry]:
@@ -194,22 +197,42 @@ def _operators(*rows: tuple[Any, str, float | None]) -> Iterable[Entry]:
         yield Entry(NTRK(whitening=whitening), 25, label=label, paper=paper)
 
 
-_SWEPT = ("default", "swept until converged (default)", None)
+_CONVERGED = ("default-1", "swept until converged (default-1)", None)
+
+
+def _equally_aligned() -> Iterable[Entry]:
+    """Yield the strengths at which the noise is as near to the gradient as with the default at 1.
+
+    By sqrt(strength) times the mean cosine of an operator in the table of `benchmarks.frontier`.
+    """
+    yield _BASE
+    for whitening, strength, label in (
+        ("sphere", 0.30, "sphere"),
+        ("wgnc", 0.42, "spectral constraints (WGNC)"),
+        ("paper", 0.55, "one sweep (paper)"),
+        ("default-1", 0.56, "swept until converged (default-1)"),
+        ("default", 1.0, "equal statistics (default)"),
+    ):
+        yield Entry(NTRK(strength, whitening), 25, label=f"{label}, {strength:g}", fixed=True)
 
 
 def _fine_tuned() -> Iterable[Entry]:
     for lora in (False, True):
-        for method in (Base(), DPS(), NTRK()):
+        for method in (Base(), DPS(), _SWEPT):
             label = f"{method.label}, fine-tuned model" if lora else ""
             yield Entry(method, 25, lora=lora, label=label)
 
 
 _OPTIMISED = (Entry(DNO(20), 500, paper={"aesthetic": 6.772}), Entry(ReNO(20), 500))
-_TABLE = (_BASE, *_AT_100, *_AT_500, *_NOT_IN_PAPER, _NTRK)
+_NEW = tuple(
+    Entry(method, 25 * k, k, label=f"{method.label}, equal statistics")
+    for method, k in ((NTRK(), 1), (BestOfN(NTRK()), 4), (BestOfN(NTRK()), 20))
+)
+_TABLE = (_BASE, *_AT_100, *_AT_500, *_NOT_IN_PAPER, _NTRK, *_NEW)
 _GRID = (
     *(_BASE, *_AT_100, *_AT_500, _NTRK),
     *(
-        Entry(NTRK() if k == 1 else BestOfN(NTRK()), k * n, k, n, paper=_paper(*paper))
+        Entry(_SWEPT if k == 1 else BestOfN(_SWEPT), k * n, k, n, paper=_paper(*paper))
         for k, n, *paper in _SIZES
     ),
 )
@@ -251,24 +274,30 @@ EXPERIMENTS: dict[str, Experiment] = {
                     (Components(tiles=False, domains=False), "doubly sorted values", 7.3439),
                     (Components(tiles=True, domains=False), "+ tile statistics", 7.4607),
                     ("paper", "+ three more domains (paper)", 7.4510),
-                    _SWEPT,
+                    _CONVERGED,
                 )
             ),
         ),
         Experiment(
             "figure14",
             "Whitening operators (Figure 14)",
-            ("aesthetic",),
+            ("aesthetic", "text"),
             tuple(
                 _operators(
                     ("identity", "identity", 6.2392),
                     ("sphere", "sphere", 7.1036),
                     ("wgnc", "spectral constraints (WGNC)", 7.2096),
                     ("paper", "one sweep (paper)", 7.4510),
-                    _SWEPT,
-                    ("equalized", "equal statistics, typical", None),
+                    _CONVERGED,
+                    ("default", "equal statistics (default)", None),
                 )
             ),
+        ),
+        Experiment(
+            "alignment",
+            "Whitening operators at equal alignment",
+            ("aesthetic", "text"),
+            tuple(_equally_aligned()),
         ),
         Experiment(
             "section55", "On a fine-tuned model (Section 5.5)", ("text",), tuple(_fine_tuned())

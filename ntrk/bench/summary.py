@@ -154,7 +154,7 @@ def tuning_table(tuned: Tuned) -> list[str]:
             at: dict[str, float | None] = next(
                 (g for g in grid if g["value"] == choice["value"]), {}
             )
-            low, high = min(GRIDS[name][1]), max(GRIDS[name][1])
+            low, high = (end(GRIDS[name.partition(":")[0]][1]) for end in (min, max))
             values = [g["value"] for g in grid]
             tried = f"{min(values, default=low):g} … {max(values, default=high):g}"
             edge = {"low": "lower end", "high": "upper end"}.get(choice.get("edge") or "", "")

@@ -35,6 +35,7 @@ GRIDS: dict[str, tuple[str, tuple[float, ...]]] = {
 """By name of the method: its main parameter, and the values tried. SVDD, RBF and best of N have
 none beside what they may spend."""
 
+_BEFORE = "default-1"  # the operator with which most rows of NTRK were made
 _PARTICLES = {"fks": 4, "das": 4, "psi": 2}  # 100 evaluations for a population; else one particle
 
 Tuned = Mapping[str, Mapping[str, Mapping[str, Any]]]
@@ -65,9 +66,17 @@ def with_main(method: Method, value: float) -> Method:
     return replace(method, **{GRIDS[method.name][0]: value})
 
 
+def tuned_as(method: Method) -> str:
+    """Return the name under which a method is tuned: NTRK for its default operator, old and new."""
+    kernel = kernel_of(method)
+    if isinstance(kernel, NTRK) and kernel.whitening == _BEFORE:
+        return f"{kernel.name}:{_BEFORE}"
+    return kernel.name
+
+
 def apply(entry: Entry, task: str, tuned: Tuned) -> Entry:
     """Return the entry with the value that was chosen for the task, if one was."""
-    chosen = tuned.get(task, {}).get(kernel_of(entry.method).name)
+    chosen = tuned.get(task, {}).get(tuned_as(entry.method))
     if chosen is None or entry.fixed:
         return entry
     return replace(entry, method=with_main(entry.method, chosen["value"]), label=entry.name)
@@ -108,7 +117,7 @@ def tune(
     tuned = {task: dict(choices) for task, choices in read_tuned(folder / "tuned.json").items()}
     for (task, method), grid in jobs.items():
         found = _choice(grid, records, tasks[task])
-        tuned.setdefault(task, {})[method.name] = found
+        tuned.setdefault(task, {})[tuned_as(method)] = found
     text = json.dumps(tuned, indent=1, ensure_ascii=False)
     (folder / "tuned.json").write_text(text + "\n", encoding="utf-8")
     return tuned
@@ -122,7 +131,7 @@ def read_tuned(path: Path) -> Tuned:
         found: Tuned = json.loads(path.read_text(encoding="utf-8"))
         for choices in found.values():
             for name, choice in choices.items():
-                GRIDS[name], float(choice["value"])
+                GRIDS[name.partition(":")[0]], float(choice["value"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} does not hold tuned parameters") from error
     return found
@@ -138,9 +147,9 @@ def _wanted(
             for entry in experiment.entries:
                 method = kernel_of(entry.method)
                 if task in tasks and method.name in GRIDS and not entry.fixed:
-                    found.setdefault((task, method.name), method)
-    for (task, _), method in found.items():
-        yield task, NTRK() if isinstance(method, NTRK) else method  # whatever the whitening
+                    found.setdefault((task, tuned_as(method)), method)
+    for (task, name), method in found.items():
+        yield task, NTRK() if name == NTRK.name else method  # whatever the whitening
 
 
 def _grid(

@@ -67,7 +67,7 @@ def as_method(method: str | Method, /, **parameters: Any) -> Method:
     Examples
     --------
     >>> as_method("ntrk", strength=0.5)
-    NTRK(strength=0.5, whitening='default')
+    NTRK(strength=0.5, whitening='default-2')
     """
     given = {key: value for key, value in parameters.items() if value is not None}
     if isinstance(method, Method):

@@ -11,7 +11,7 @@ import torch
 from .. import kernels
 from ..arguments import check_range
 from ..sampler import Run, Steps
-from ..whitening import whitening_operator
+from ..whitening import versioned, whitening_operator
 from .method import Method
 
 __all__ = ["NTRK"]
@@ -30,7 +30,8 @@ class NTRK(Method):
         Share of the injected variance that the gradient directs, in [0, 1]. At 0 this is the base
         sampler, bit for bit with the same seed.
     whitening
-        A key of `ntrk.whitening.OPERATORS`, a `whitenoise.Whitener` or a function like one.
+        A key of `ntrk.whitening.OPERATORS`, a `whitenoise.Whitener` or a function like one. A
+        preset of `whitenoise` is kept with its version.
     """
 
     strength: float = 0.3
@@ -45,6 +46,8 @@ class NTRK(Method):
 
     def __post_init__(self) -> None:
         check_range("strength", self.strength, 0, 1)
+        if not callable(self.whitening):
+            object.__setattr__(self, "whitening", versioned(self.whitening))
 
     def sample(self, run: Run) -> Steps:
         whiten = whitening_operator(self.whitening, tuple(run.like.shape[1:]))

@@ -351,7 +351,7 @@ def test_results_are_saved_with_every_setting(load, tmp_path, name, file):
     saved = ntrk.read_settings(table)
     assert saved["held_out"]["contrast"] == pytest.approx(out.held_out["contrast"].tolist())
     settings = saved["settings"]
-    assert settings["method"] == {"name": "ntrk", "strength": 0.3, "whitening": "default"}
+    assert settings["method"] == {"name": "ntrk", "strength": 0.3, "whitening": "default-2"}
     assert settings["prompt"] == PROMPT
     assert settings["seed"] == 0
     assert settings["diffusion"] == "constant 0.5"

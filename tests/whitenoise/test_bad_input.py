@@ -182,8 +182,10 @@ def test_a_tensor_is_no_generator(x):
         wn.project_1os,
         partial(wn.project_2os, chunk_size=16),
         partial(wn.project_tiles, tile_size=8),
-        wn.whiten,
-        lambda x, confidence_level: wn.Whitener(x.shape, confidence_level=confidence_level),
+        partial(wn.whiten, preset="paper"),
+        lambda x, confidence_level: wn.Whitener(
+            x.shape, preset="paper", confidence_level=confidence_level
+        ),
         lambda x, confidence_level: wn.sets.TwoLevel(16, confidence_level).contains(x),
         lambda x, confidence_level: wn.sets.Tiles(8, 1, ("mean",), confidence_level).contains(x),
         lambda x, confidence_level: wn.order_statistics.one_level_interval(9, confidence_level),

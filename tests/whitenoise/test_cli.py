@@ -38,7 +38,7 @@ class TestFormats:
         np.save(tmp_path / "in.npy", x)
         assert whiten(tmp_path / "in.npy", tmp_path / "out.npy") == 0
         y = np.load(tmp_path / "out.npy")
-        np.testing.assert_array_equal(y, expected(x.ravel()).reshape(x.shape))
+        np.testing.assert_array_equal(y, expected(np.atleast_1d(x)).reshape(x.shape))
 
     def test_foreign_byte_order_becomes_native(self, tmp_path):
         np.save(tmp_path / "in.npy", RAMP.astype(">f8"))
@@ -143,10 +143,11 @@ class TestBatch:
         x = np.random.default_rng(0).standard_normal((4, 64))
         x[2] = np.linspace(0, 9, 64)
         np.save(tmp_path / "in.npy", x)
-        assert whiten(tmp_path / "in.npy", tmp_path / "out.npy", "--axis", "-1") == 0
+        files = (tmp_path / "in.npy", tmp_path / "out.npy", "--axis", "-1")
+        assert whiten(*files, "--preset", "paper") == 0
         line = capsys.readouterr().out
         alone = [
-            wn.Whitener(64, sweeps=1)(
+            wn.Whitener(64, preset="paper")(
                 x[i], rng=np.random.default_rng([0, i]), return_certificate=True
             )[1]
             for i in range(4)
@@ -157,6 +158,21 @@ class TestBatch:
             f"in.npy: 4x64 float64: worst of 4 vectors: cosine {min(c.cosine for c in alone):.6f}, "
             f"distance {max(c.distance for c in alone):.4g}, sweeps 1 (not converged), "
             f"inside {inside} of 20 sets, farthest {farthest:.3g}\n"
+        )
+        assert whiten(*files) == 0
+        alone = [
+            wn.Whitener(64, sweeps=1)(
+                x[i], rng=np.random.default_rng([0, i]), return_certificate=True
+            )[1]
+            for i in range(4)
+        ]
+        cosine, pvalue, share = (
+            min(getattr(c, name) for c in alone) for name in ("cosine", "pvalue", "share")
+        )
+        assert 0 < share < 1
+        assert capsys.readouterr().out == (
+            f"in.npy: 4x64 float64: worst of 4 vectors: cosine {cosine:.6f}, "
+            f"p-value {pvalue:.3g}, share of fresh noise {1 - share:.2g}\n"
         )
 
     def test_a_large_file_is_not_loaded(self, tmp_path, monkeypatch):

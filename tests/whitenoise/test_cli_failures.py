@@ -105,7 +105,14 @@ class TestErrors:
             ("empty.npy out.npy", "empty.npy is empty, its shape is (0, 3)"),
             ("ok.npy out.npy --axis 1", "ok.npy of shape (96,): axis"),
             ("ok.npy out.npy --key a", "ok.npy: holds a single array"),
-            ("ok.npy out.npy --confidence-level 1e-300", "ok.npy: confidence_level=1e-300"),
+            (
+                "ok.npy out.npy --preset paper --confidence-level 1e-300",
+                "ok.npy: confidence_level=1e-300",
+            ),
+            (
+                "ok.npy out.npy --confidence-level 0.9",
+                "ok.npy: confidence_level is for presets of projections, which 'default' is not",
+            ),
             ("mixed.npz out.npz", "array 'labels' has dtype int64"),
             ("mixed.npz out.npz --key b", "no array 'b', there are: a, labels"),
             ("mixed.npz out.npy --key a", "out.npy: .npy holds one array, but there are 2"),

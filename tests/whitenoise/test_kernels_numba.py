@@ -388,7 +388,7 @@ def picture(shape, dtype, seed=0):
 
 
 @dtypes
-@pytest.mark.parametrize("preset", ["paper", "default"])
+@pytest.mark.parametrize("preset", ["paper", "default-1"])
 @pytest.mark.parametrize("shape", [(16, 64, 64), (3, 5, 7), (10, 13), (1,), (4, 8, 8)])
 def test_the_operator_has_the_generic_bits(shape, preset, dtype):
     noise = values("random", dtype, *shape)

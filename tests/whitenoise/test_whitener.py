@@ -1,6 +1,7 @@
 """The whitening operator: shapes, batches, convergence, refinement, certificates, gradients."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch
 import whitenoise as wn
 from whitenoise import isometries as iso
 from whitenoise import sets
-from whitenoise.presets import PRESETS, preset_stages
+from whitenoise.presets import PRESETS, Projections, preset_stages, versioned
 
 SHAPES = [(1,), (2,), (7,), (97,), (3, 5, 7), (64, 64), (2, 16, 64, 64)]
 
@@ -62,10 +63,32 @@ def test_two_million_values_work(preset):
     assert cosine(x, y) > 0.99999
 
 
+def test_a_name_alone_is_its_last_version():
+    assert [versioned(name) for name in ("paper", "paper-wan", "default", "default-1")] == [
+        *("paper-1", "paper-wan-1", "default-2", "default-1")
+    ]
+    x = FIELDS["pink"]
+    for name in ("paper", "default"):
+        newest = wn.whiten(x, preset=versioned(name), rng=0)
+        np.testing.assert_array_equal(wn.whiten(x, preset=name, rng=0), newest)
+
+
+def test_the_default_is_the_equalizer():
+    x = np.stack([FIELDS["pink"], np.random.default_rng(0).standard_normal((64, 64))])
+    y, certificate = wn.Whitener((64, 64))(x, rng=0, return_certificate=True)
+    np.testing.assert_array_equal(y, wn.Equalizer((64, 64))(x, rng=0))
+    np.testing.assert_array_equal(y, wn.whiten(x, axis=(1, 2), rng=0))
+    assert certificate.untouched.tolist() == [False, True]
+    other = wn.Whitener((64, 64), sweeps=3)(x, rng=0)
+    np.testing.assert_array_equal(other, wn.Equalizer((64, 64), sweeps=3)(x, rng=0))
+    assert not np.array_equal(other, y)
+    assert wn.Whitener((64, 64)).certify(x) == ()
+
+
 @pytest.mark.parametrize("size", [1, 2, 3, 17, 63, 65, 97, 105, 1000, 4097])
 def test_windows_cover_every_entry(size):
-    for preset in PRESETS:
-        for stage in preset_stages(preset, size):
+    for preset in PRESETS.values():
+        for stage in preset_stages(preset, size) if isinstance(preset, Projections) else ():
             windows = [np.arange(size)[w] for w in stage.windows(size)]
             assert set(np.concatenate(windows)) == set(range(size))
             assert all(len(w) and len(w) % stage.target.unit == 0 for w in windows)
@@ -103,9 +126,10 @@ def test_a_batch_is_its_vectors_one_by_one(sweeps):
 
 def test_whiten_takes_any_axes_as_the_vector():
     x = np.random.default_rng(3).standard_exponential((5, 3, 7))
-    vectors = wn.Whitener(35)(x.transpose(1, 2, 0).reshape(3, 35), rng=0)
-    expected = vectors.reshape(3, 7, 5).transpose(2, 0, 1)
-    np.testing.assert_array_equal(wn.whiten(x, axis=(2, 0), rng=0), expected)
+    for preset in ("default", "paper"):
+        vectors = wn.Whitener((7, 5), preset=preset)(x.transpose(1, 2, 0), rng=0)
+        expected = vectors.transpose(2, 0, 1)
+        np.testing.assert_array_equal(wn.whiten(x, axis=(2, 0), preset=preset, rng=0), expected)
 
 
 def test_noise_passes_almost_unchanged():
@@ -151,7 +175,7 @@ def test_certificate_is_what_projecting_separately_finds(size):
 def test_converged_results_hardly_move(name):
     """A further sweep moves the result by less than 0.1 % of sqrt(N); one sweep leaves more."""
     x = FIELDS[name]
-    y, certificate = wn.Whitener(x.shape, preset="default")(x, rng=0, return_certificate=True)
+    y, certificate = wn.Whitener(x.shape, preset="default-1")(x, rng=0, return_certificate=True)
     again = wn.Whitener(x.shape, preset="paper", sweeps=1)(y, rng=0)
     assert certificate.converged
     assert 1 < certificate.sweeps < 50
@@ -222,11 +246,13 @@ def test_stages_may_be_sets_stages_or_pairs():
 
 
 def test_confidence_level_reaches_every_stage_of_a_preset():
-    levels = {s.target.confidence_level for s in wn.Whitener(256, confidence_level=0.9).stages}
+    paper = partial(wn.Whitener, 256, preset="paper")
+    levels = {s.target.confidence_level for s in paper(confidence_level=0.9).stages}
     assert levels == {0.9}
-    assert {s.target.confidence_level for s in wn.Whitener(256).stages} == {0.9999}
+    assert {s.target.confidence_level for s in paper().stages} == {0.9999}
     x = np.random.default_rng(7).standard_normal(256)
-    assert cosine(x, wn.whiten(x, confidence_level=0.5)) < cosine(x, wn.whiten(x))
+    strict = wn.whiten(x, preset="paper", confidence_level=0.5)
+    assert cosine(x, strict) < cosine(x, wn.whiten(x, preset="paper"))
 
 
 @pytest.mark.parametrize("size", [64, 128])
@@ -252,7 +278,14 @@ def test_gradients_are_directional_derivatives(size):
         ({"shape": (4, -1)}, ValueError, "shape must be at least 1, got -1"),
         ({"shape": 2.5}, TypeError, "shape must be an integer, got 2.5"),
         ({"preset": "flux"}, ValueError, "preset must be one of paper, .* got 'flux'"),
-        ({"confidence_level": 1.0}, ValueError, "confidence_level must lie .* got 1.0"),
+        (
+            {"confidence_level": 1.0, "preset": "paper"},
+            ValueError,
+            "confidence_level must lie .* got 1.0",
+        ),
+        ({"confidence_level": 0.9}, ValueError, "confidence_level is for presets of projections"),
+        ({"sweeps": "converge"}, ValueError, "sweeps='converge' is for presets of projections"),
+        ({"refine": 1}, ValueError, "refine is for presets of projections, which 'default' is not"),
         ({"sweeps": 0}, ValueError, "sweeps must be at least 1, got 0"),
         ({"sweeps": True}, TypeError, "sweeps must be an integer, got True"),
         ({"sweeps": "x"}, ValueError, "sweeps must be a number or 'converge', got 'x'"),

@@ -6,6 +6,7 @@ import math
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 
 from .._arrays import Axis, Vectors, as_vectors, cast
@@ -25,13 +26,16 @@ from .laws import beta_scores, log_upper, sidak
 from .report import Finding, TypicalityReport
 from .view import SIGNIFICANT_BITS, Layout, Tables, View
 
-__all__ = ["Battery", "battery", "typicality"]
+__all__ = ["Battery", "battery", "typicality", "vector_pvalues"]
 
 _GOLDEN = (5**0.5 - 1) / 2
 _CHUNK = 2**18  # values measured at once: a few MB, which fit in the cache
 _HUGE = 1e60  # larger values are as atypical, and their powers would overflow
 _MOST_VECTORS = 1024  # whose pairs are compared
 _SHARE_BETWEEN = 0.05
+
+Judged = list[tuple[str, float, Statistic]]
+"""Statistics with their family and share of the false-alarm budget."""
 
 
 @uncompiled
@@ -82,6 +86,27 @@ def typicality(x: Array, axis: Axis = None, *, dtype: str | None = None) -> Typi
     rows = tests.measure(vectors.data)
     source = vectors.xp.reshape(vectors.data, (*vectors.batch, *vectors.shape))
     return tests.report(rows, batch=vectors.batch, source=source, between=between_vectors(vectors))
+
+
+def vector_pvalues(vectors: Array, shape: tuple[int, ...], dtype: str) -> NDArray[np.float64]:
+    """Return the p-value of each vector, as `typicality` reports it.
+
+    Parameters
+    ----------
+    vectors
+        Shape ``(*batch, N)``, finite, in working dtype.
+    shape, dtype
+        Of one vector, and of the values to which it was rounded.
+    """
+    tests = battery(Layout(shape, dtype))
+    judged = tests.judge(tests.measure(vectors))
+    return np.exp(_log_pvalues(judged)).reshape(tuple(vectors.shape)[:-1])
+
+
+def _log_pvalues(judged: Judged) -> NDArray[np.float64]:
+    """Join all statistics of each vector."""
+    rates = [statistic.log_pvalue - math.log(share) for _, share, statistic in judged]
+    return join(np.min(rates, axis=0))
 
 
 def declared_dtype(x: Array, dtype: str | None) -> str:
@@ -158,7 +183,7 @@ class Battery:
             start = stop
         return {family.name: family.summarise(rows[family.name]) for family in self.families}
 
-    def judge(self, rows: dict[str, Rows], blocks: int = 1) -> list[tuple[str, float, Statistic]]:
+    def judge(self, rows: dict[str, Rows], blocks: int = 1) -> Judged:
         """Return all statistics with their family and share of the budget."""
         result = []
         for family in self.families:
@@ -187,7 +212,6 @@ class Battery:
         """Join everything into a report."""
         judged = self.judge(rows, blocks)
         log_p = np.stack([s.log_pvalue for _, _, s in judged])
-        rates = log_p - np.log([share for _, share, _ in judged])[:, None]
         skipped = dict(self.skipped)
         if isinstance(between, str):
             skipped["between"] = between
@@ -222,7 +246,7 @@ class Battery:
             dtype=self.layout.dtype,
             findings=tuple(findings),
             skipped=skipped,
-            log_pvalues=join(rates.min(axis=0)).reshape(batch),
+            log_pvalues=_log_pvalues(judged).reshape(batch),
             blocks=blocks,
             source=source,
         )
