@@ -27,6 +27,7 @@ from ._namespace import (
 __all__ = [
     "Vectors",
     "as_integer",
+    "as_last_vectors",
     "as_shape",
     "as_vectors",
     "cast",
@@ -137,6 +138,14 @@ def as_vectors(x: Array, axis: Axis = None, *, check_finite: bool = True) -> Vec
     finite = xp.all(xp.isfinite(data), axis=-1, keepdims=True)
     data = xp.where(finite, data, xp.zeros_like(data))
     return Vectors(data=data, xp=xp, original=x, axes=axes, shape=shape, finite=finite)
+
+
+def as_last_vectors(x: Array, shape: tuple[int, ...], *, check_finite: bool = True) -> Vectors:
+    """Check that the last axes of `x` have a given shape, and flatten them into vectors."""
+    array_namespace(x)
+    if tuple(x.shape)[-len(shape) :] != shape:
+        raise ValueError(f"x must have shape (..., *{shape}), got {tuple(x.shape)}")
+    return as_vectors(x, tuple(range(-len(shape), 0)), check_finite=check_finite)
 
 
 def working(x: Array, xp: Namespace) -> Array:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import Vectors, as_integer, as_shape, as_vectors
+from ._arrays import Vectors, as_integer, as_last_vectors, as_shape
 from ._kernels import kernel_path
 from ._namespace import (
     Array,
@@ -81,8 +81,8 @@ class Equalizer:
 
     An array that passes is returned as it is. Any other takes over, in `sweeps` rounds, the
     statistics of a draw of noise: see `equal_statistics`. A part of the array's direction is added
-    after each round but the last ones. From fresh noise z over the result u to the input x leads a
-    path, ``sqrt(a) u + sqrt(1 - a) z`` and then ``(1 - t) u + t x``, scaled to the norm of a draw;
+    after each round but the last ones. From fresh noise e over the result u to the input x leads a
+    path, ``sqrt(a) u + sqrt(1 - a) e`` and then ``(1 - t) u + t x``, scaled to the norm of a draw;
     of 16 points on it the output is the farthest that passes, sought by halving.
 
     Parameters
@@ -92,7 +92,7 @@ class Equalizer:
     level
         Least p-value of what is returned, in (0, 0.1]. Genuine noise stays as it is but for a
         share of at most about `level`, that of the false alarms of `typicality`. Where nothing
-        passes, z is returned: genuine noise, which may be of that share.
+        passes, e is returned: genuine noise, which may be of that share.
     sweeps
         Rounds.
 
@@ -149,11 +149,7 @@ class Equalizer:
             As `project`, if the last axes of `x` are not `shape`, or if `x` is being
             differentiated, for which sorting and testing have no derivative.
         """
-        array_namespace(x)
-        if tuple(x.shape)[-len(self.shape) :] != self.shape:
-            raise ValueError(f"x must have shape (..., *{self.shape}), got {tuple(x.shape)}")
-        vectors = as_vectors(x, tuple(range(-len(self.shape), 0)))
-        return self.whiten_vectors(vectors, rng, return_certificate)
+        return self.whiten_vectors(as_last_vectors(x, self.shape), rng, return_certificate)
 
     def whiten_vectors(self, vectors: Vectors, rng: Any, return_certificate: bool) -> Any:
         """Whiten checked vectors of the right shape."""

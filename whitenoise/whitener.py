@@ -10,12 +10,20 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import Axis, Vectors, as_integer, as_shape, as_vectors, float64_norm, norm
+from ._arrays import (
+    Axis,
+    Vectors,
+    as_integer,
+    as_last_vectors,
+    as_shape,
+    as_vectors,
+    float64_norm,
+    norm,
+)
 from ._kernels import kernel_path
 from ._namespace import (
     Array,
     Namespace,
-    array_namespace,
     refuse_capture,
     stop_gradient,
     uncompiled,
@@ -213,8 +221,7 @@ class Whitener:
         TypeError, ValueError
             As `project`, and if the last axes of `x` are not `shape`.
         """
-        self._check_shape(x)
-        vectors = as_vectors(x, tuple(range(-len(self.shape), 0)), check_finite=check_finite)
+        vectors = as_last_vectors(x, self.shape, check_finite=check_finite)
         return self.whiten_vectors(vectors, rng, return_certificate)
 
     def whiten_vectors(self, vectors: Vectors, rng: Any, return_certificate: bool) -> Any:
@@ -264,16 +271,9 @@ class Whitener:
         >>> sum(bool(stage.inside) for stage in stages), len(stages)
         (20, 20)
         """
-        self._check_shape(x)
-        vectors = as_vectors(x, tuple(range(-len(self.shape), 0)))
+        vectors = as_last_vectors(x, self.shape)
         source = RandomSource(rng, vectors.data)
         return tuple(stage.certify(vectors.data, vectors.xp, source) for stage in self.stages)
-
-    def _check_shape(self, x: Array) -> None:
-        array_namespace(x)
-        trailing = tuple(x.shape)[-len(self.shape) :]
-        if trailing != self.shape:
-            raise ValueError(f"x must have shape (..., *{self.shape}), got {tuple(x.shape)}")
 
     def _sweep(
         self, y: Array, xp: Namespace, source: RandomSource

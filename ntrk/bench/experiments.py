@@ -216,6 +216,18 @@ def _equally_aligned() -> Iterable[Entry]:
         yield Entry(NTRK(strength, whitening), 25, label=f"{label}, {strength:g}", fixed=True)
 
 
+def _of_more_steps() -> Iterable[Entry]:
+    yield replace(_BASE, budget=100, steps=100, paper={})
+    for whitening, label in (
+        ("sphere", "sphere"),
+        ("wgnc", "spectral constraints (WGNC)"),
+        ("paper", "one sweep (paper)"),
+        ("default-1", "swept until converged (default-1)"),
+        ("default", "equal statistics (default)"),
+    ):
+        yield Entry(NTRK(1.0, whitening), 100, steps=100, label=label, fixed=True)
+
+
 def _fine_tuned() -> Iterable[Entry]:
     for lora in (False, True):
         for method in (Base(), DPS(), _SWEPT):
@@ -298,6 +310,12 @@ EXPERIMENTS: dict[str, Experiment] = {
             "Whitening operators at equal alignment",
             ("aesthetic", "text"),
             tuple(_equally_aligned()),
+        ),
+        Experiment(
+            "steps",
+            "Whitening operators with four times the steps, strength 1",
+            ("aesthetic",),
+            tuple(_of_more_steps()),
         ),
         Experiment(
             "section55", "On a fine-tuned model (Section 5.5)", ("text",), tuple(_fine_tuned())
