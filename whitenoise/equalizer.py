@@ -36,6 +36,7 @@ __all__ = ["EqualizationCertificate", "Equalizer"]
 
 _TOWARDS = 0.5  # of the direction, added after a sweep
 _SETTLING = 6  # sweeps at the end without that
+_ALONE = 0.1  # of the level: arrays with this p-value stay as they are
 _FIRST_NOISE = 1e-3  # beside the input: orders ties, and leaves nothing without energy
 
 # From fresh noise over the equalised array towards the input: the share of variance that is not
@@ -60,7 +61,7 @@ class EqualizationCertificate:
     pvalue
         Of `typicality`.
     untouched
-        Whether the input was typical, and is the output.
+        Whether the input was typical, at a tenth of the level, and is the output.
     """
 
     cosine: Any
@@ -79,20 +80,21 @@ class EqualizationCertificate:
 class Equalizer:
     """Maps an array to one near its direction that passes `typicality`: the preset ``"default"``.
 
-    An array that passes is returned as it is. Any other takes over, in `sweeps` rounds, the
-    statistics of a draw of noise: see `equal_statistics`. A part of the array's direction is added
-    after each round but the last ones. From fresh noise e over the result u to the input x leads a
-    path, ``sqrt(a) u + sqrt(1 - a) e`` and then ``(1 - t) u + t x``, scaled to the norm of a draw;
-    of 16 points on it the output is the farthest that passes, sought by halving.
+    An array that passes at a tenth of `level` is returned as it is. Any other takes over, in
+    `sweeps` rounds, the statistics of a draw of noise: see `equal_statistics`. A part of the
+    array's direction is added after each round but the last ones. From fresh noise e over the
+    result u to the input x leads a path, ``sqrt(a) u + sqrt(1 - a) e`` and then
+    ``(1 - t) u + t x``, scaled to the norm of the draw; of 16 points on it the output is the
+    farthest that passes, sought by halving.
 
     Parameters
     ----------
     shape
         Of one vector: the last axes of what is passed in.
     level
-        Least p-value of what is returned, in (0, 0.1]. Genuine noise stays as it is but for a
-        share of at most about `level`, that of the false alarms of `typicality`. Where nothing
-        passes, e is returned: genuine noise, which may be of that share.
+        Least p-value of what is made, in (0, 0.1]. Where nothing on the path has it, e is returned:
+        genuine noise. Genuine noise that comes in stays as it is but for a share of at most about
+        ``level / 10``, that of the false alarms of `typicality`, and is else changed as anything.
     sweeps
         Rounds.
 
@@ -175,7 +177,7 @@ class Equalizer:
 
         z, other = (source.stream().normal(tuple(x.shape)) for _ in range(2))
         own = pvalues(x)
-        untouched = own >= self.level
+        untouched = own >= _ALONE * self.level
         if np.all(untouched):
             whole = np.ones(untouched.shape)
             return x, EqualizationCertificate(_cosine(x, x, xp), whole, own, untouched)

@@ -8,8 +8,8 @@ from torch import nn
 
 from .inputs import WORLD
 
-EPOCHS = 40
-BATCH = 128
+STEPS = 400
+BATCH = 64  # of outputs, and of noise
 VIEWS = 4  # of each gradient: signs and reflections
 HELD_OUT = 0.25  # of the prompts
 
@@ -31,13 +31,13 @@ def views(gradients, seed=0):
 class Network(nn.Module):
     """Convolutions over images of all channels, and over the grid; means of what they find."""
 
-    def __init__(self, width=48):
+    def __init__(self, width=32):
         super().__init__()
         channels = WORLD[0]
         self.images = nn.Sequential(
             *_layer(nn.Conv2d, channels, width), *_layer(nn.Conv2d, width, width)
         )
-        self.grid = nn.Sequential(*_layer(nn.Conv3d, 1, 16), *_layer(nn.Conv3d, 16, 16))
+        self.grid = nn.Sequential(*_layer(nn.Conv3d, 1, 16))
         self.head = nn.Sequential(nn.LazyLinear(128), nn.GELU(), nn.Dropout(0.2), nn.Linear(128, 1))
 
     def forward(self, x):
@@ -61,14 +61,13 @@ def accuracy(train, test, seed=0, device="cpu"):
     network = Network().to(device)
     network(train[:2])
     optimizer = torch.optim.AdamW(network.parameters(), 1e-3, weight_decay=1e-2)
-    steps = EPOCHS * (len(train) // BATCH)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
 
     def noise(count):
         return torch.randn((count, *WORLD), generator=generator, device=device)
 
     truth = torch.cat([torch.ones(BATCH), torch.zeros(BATCH)]).to(device)
-    for _ in range(steps):
+    for _ in range(STEPS):
         chosen = torch.randint(len(train), (BATCH,), generator=generator, device=device)
         logits = network(torch.cat([train[chosen], noise(BATCH)]))
         loss = nn.functional.binary_cross_entropy_with_logits(logits, truth)

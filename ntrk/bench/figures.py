@@ -11,6 +11,7 @@ from .collected import Row, base_of
 from .experiments import kernel_of
 from .statistics import estimate
 from .task import Task
+from .tuning import tuned_as
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,14 +36,20 @@ _STYLES: dict[str, tuple[str, str, str]] = {
     "psi": ("#CC79A7", "p", "--"),
     "dno": ("#56B4E9", "d", "-"),
     "reno": ("#56B4E9", ">", "--"),
-    "ntrk": (_NTRK, "*", "-"),
+    "ntrk:default-1": (_NTRK, "*", "-"),
+    "ntrk": ("#E69F00", "*", "--"),
 }
-_NAMES = {"best_of_n": "best of N", "base": "Base", "ntrk": "NTRK"}
+_NAMES = {
+    "best_of_n": "best of N",
+    "base": "Base",
+    "ntrk:default-1": "NTRK",
+    "ntrk": "NTRK, equal statistics",
+}
 
 
 def _family(row: Row) -> str:
     """The method, whether or not it keeps its best particle; best of N is one of its own."""
-    return "best_of_n" if row.is_best_of_n else kernel_of(row.entry.method).name
+    return "best_of_n" if row.is_best_of_n else tuned_as(row.entry.method)
 
 
 def _families(rows: Sequence[Row]) -> dict[str, list[Row]]:
@@ -78,7 +85,7 @@ def reward_figure(results: Results) -> Figure:
             colour, marker, line = _STYLES[name]
             points = _best_of_each_budget(group)
             apart = 1.022 ** (number - len(families) / 2)  # intervals beside each other
-            bold = name == "ntrk"
+            bold = name.startswith("ntrk")
             handles[_label(name, group)] = axes.errorbar(
                 [row.nfe * apart for row in points if row.nfe],
                 [row.mean.mean for row in points],
@@ -122,7 +129,7 @@ def held_out_figure(results: Results) -> Figure:
             for name, group in families.items():
                 colour, marker, _ = _STYLES[name]
                 for row in _drawn(group):
-                    point, bold = _point(row, judge), name == "ntrk"
+                    point, bold = _point(row, judge), name.startswith("ntrk")
                     if start is not None and row is not base:
                         arrow = {"arrowstyle": "-", "color": colour, "lw": 1.0, "alpha": 0.55}
                         axes.annotate("", point, start, arrowprops=arrow)

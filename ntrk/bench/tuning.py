@@ -17,7 +17,17 @@ from .setting import Setting
 from .statistics import estimate
 from .task import Task
 
-__all__ = ["GRIDS", "Score", "Tuned", "apply", "choose", "read_tuned", "tune", "with_main"]
+__all__ = [
+    "GRIDS",
+    "Score",
+    "Tuned",
+    "apply",
+    "choose",
+    "read_tuned",
+    "tune",
+    "tuned_as",
+    "with_main",
+]
 
 _TEMPERATURES = (1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 
