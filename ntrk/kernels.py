@@ -110,8 +110,14 @@ def search(kernel: Gaussian, zs: Tensor) -> Tensor:
 
 
 def tilted_noise(z: Tensor, direction: Tensor, strength: float) -> Tensor:
-    """Mix noise with a whitened direction, keeping the variance (Eq. 11)."""
-    return math.sqrt(strength) * direction + math.sqrt(1 - strength) * z
+    """Mix noise with a whitened direction, keeping the variance (Eq. 11).
+
+    In float64 where the device has it, and then rounded: where a sum of two float32 cancels it has
+    fewer bits than noise has, which shows in tens of thousands of values.
+    """
+    wide = z.float() if z.device.type == "mps" else z.double()
+    mixed = math.sqrt(strength) * direction.to(wide.dtype) + math.sqrt(1 - strength) * wide
+    return mixed.to(z.dtype)
 
 
 def noise_tilted(kernel: Gaussian, z: Tensor, direction: Tensor, strength: float) -> Tensor:

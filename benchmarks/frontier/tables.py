@@ -46,7 +46,8 @@ class Rows:
     def rejected(self, key):
         """Share of p-values below ALARM, or of their logarithms."""
         limit = math.log10(ALARM) if key.endswith("p") else ALARM
-        return np.mean([r[key] < limit for r in self.rows]) if self.rows else math.nan
+        found = [r[key] < limit for r in self.rows if key in r]
+        return np.mean(found) if found else math.nan
 
     def __len__(self):
         return len(self.rows)

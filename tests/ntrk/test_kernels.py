@@ -6,6 +6,7 @@ import pytest
 import torch
 from scipy import stats
 
+import whitenoise as wn
 from ntrk import kernels
 from ntrk.diffusion import DIFFUSIONS, as_diffusion
 from ntrk.kernels import reverse_kernel
@@ -118,6 +119,17 @@ def test_the_four_kernels_by_hand():
     assert kernels.search(kernel, torch.stack([z, -z])).tolist() == [[2.0, 1.0], [0.0, 3.0]]
     # sqrt(0.36) = 0.6 of the direction, 0.8 of the noise
     assert kernels.noise_tilted(kernel, z, direction, 0.36).tolist() == pytest.approx([1.8, 2.4])
+
+
+def test_tilted_noise_is_rounded_once():
+    """Sums of float32 fit into fewer bits where they cancel: with them the p-value is 1e-5."""
+    generator = torch.Generator().manual_seed(0)
+    w, z = torch.randn((2, 16, 64, 64), generator=generator)
+    mixed = kernels.tilted_noise(z, w, 0.3)
+    assert mixed.dtype == torch.float32
+    assert wn.typicality(mixed).pvalue > 0.01
+    assert wn.typicality(0.3**0.5 * w + 0.7**0.5 * z).families["exactness"] < 1e-3
+    torch.testing.assert_close(kernels.tilted_noise(z, w, 0.0), z, rtol=0, atol=0)
 
 
 def test_tilted_noise_is_standard_normal_where_its_parts_are():
