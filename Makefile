@@ -39,6 +39,7 @@ demo-whitening: $(VENV)/for-demo $(VENV)/installed
 train-world: $(VENV)/for-demo $(VENV)/installed
 	$(BIN)/python -m ntrk.worlds.shapes.training --out world
 
+# Over an hour on two cores.
 bench-frontier: $(VENV)/for-demo $(VENV)/installed
 	$(BIN)/python -m benchmarks.frontier
 
