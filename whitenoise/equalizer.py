@@ -234,9 +234,11 @@ class _Path:
         xp = self._xp
         share, part = np.moveaxis(np.asarray(_PATH)[place], -1, 0)
         weights = (np.sqrt(1 - share), np.sqrt(share) * (1 - part), part)
-        noise, equal, x = (_column(weight, self._x, xp) for weight in weights)
-        y = noise * self._noise + equal * self._equal + x * self._x
-        return y * (self._length / _length(y, xp))
+        # Rounded once: where a sum of float32 cancels it has fewer bits than noise, which is seen.
+        parts = (xp.astype(part, xp.float64) for part in (self._noise, self._equal, self._x))
+        noise, equal, x = (_column(w, p, xp) * p for w, p in zip(weights, parts, strict=True))
+        y = noise + equal + x
+        return xp.astype(y * (self._length / _length(y, xp)), self._x.dtype)
 
 
 def _column(values: Any, like: Array, xp: Namespace) -> Array:
