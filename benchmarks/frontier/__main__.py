@@ -30,6 +30,7 @@ PARTS = {"x".join(map(str, shape)): shape for shape in DRAWS}
 DISCRIMINATORS = "discriminators"
 FEW = 5  # draws of operators that show at once, at most
 RHO = 0.3  # of the mixed noise
+COMPARED = ("one sweep (paper)", OURS)  # where time is dear
 NOT_TOLD = ("sphere", "MPGR descent")  # no discriminator: as the identity's, and slow
 PROMPTS = 8  # of each task, whose gradients are collected
 
@@ -82,23 +83,24 @@ def whitened(work):
 
 
 def discriminated(path, pool, device):
-    """Accuracy of a discriminator of each operator's outputs on fresh ones."""
-    found = {}
-    parts = [list(discriminator.views(np.load(path)))]
-    todo = [name for name in operators(inputs.WORLD) if name not in NOT_TOLD]
-    for operator in tqdm(todo, desc="discriminators"):
+    """Return rows with the accuracy of discriminators of outputs on fresh ones."""
+    names = [name for name in operators(inputs.WORLD) if name not in NOT_TOLD]
+    todo = [(name, "gradients") for name in names] + [(name, "fields") for name in COMPARED]
+    seen = {"gradients": list(discriminator.views(np.load(path)))}
+    seen["fields"] = list(discriminator.fresh_fields())
+    for operator, group in tqdm(todo, desc="discriminators"):
         outputs = []
-        for number, arrays in enumerate(parts[0]):
+        for number, arrays in enumerate(seen[group]):
             cuts = np.array_split(np.arange(len(arrays)), 64)
             work = [(operator, arrays[c], 10**6 * number + int(c[0])) for c in cuts]
             outputs.append(np.concatenate(list(pool.map(whitened, work))).astype(np.float32))
-        found[operator] = discriminator.accuracy(*outputs, device=device)
-    return found
+        accuracy = discriminator.accuracy(*outputs, device=device)
+        yield {"operator": operator, "told": group, "accuracy": accuracy}
 
 
 def plan(shape, path):
     """Return what is to be measured for a shape: where draws are dear, of two operators."""
-    compared = operators(shape) if DRAWS[shape] > 1 else ("one sweep (paper)", OURS)
+    compared = operators(shape) if DRAWS[shape] > 1 else COMPARED
     for operator in compared:
         for name in named(shape, path):
             count = DRAWS[shape] if operator == OURS else min(FEW, DRAWS[shape])
@@ -117,8 +119,7 @@ def run(part, pool, options):
     """Return the rows of a part."""
     if part == DISCRIMINATORS:
         found = discriminated(options.gradients, pool, options.device)
-        rows = [{"operator": name, "accuracy": share} for name, share in found.items()]
-        return rows + list(bounds(options.gradients))
+        return [*found, *bounds(options.gradients)]
     work = list(plan(PARTS[part], options.gradients))
     return list(tqdm(pool.map(_measured, work), total=len(work), desc=part))
 

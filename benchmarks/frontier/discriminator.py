@@ -6,12 +6,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from .inputs import WORLD
+from .inputs import WORLD, fields
 
 STEPS = 400
 BATCH = 64  # of outputs, and of noise
 VIEWS = 4  # of each gradient: signs and reflections
 HELD_OUT = 0.25  # of the prompts
+FIELDS = 180  # seeds of the fields of the training
+DRAWN_ANEW = ("pink", "blocks", "sparse", "one channel repeated", "heavy tails", "modulated")
 
 
 def views(gradients, seed=0):
@@ -26,6 +28,13 @@ def views(gradients, seed=0):
             axes = [axis for axis in (1, 2, 3) if rng.random() < 0.5]
             seen.append(np.flip(flat, axes) * rng.choice([-1.0, 1.0], (len(flat), 1, 1, 1)))
         yield np.concatenate(seen).astype(np.float32)
+
+
+def fresh_fields():
+    """Structured fields of the training and of the test, each drawn anew: (..., *WORLD) arrays."""
+    for seeds in (range(1, FIELDS), range(FIELDS, FIELDS + FIELDS // 3)):
+        drawn = (fields(WORLD, seed) for seed in seeds)
+        yield np.stack([found[name] for found in drawn for name in DRAWN_ANEW])
 
 
 class Network(nn.Module):
