@@ -32,6 +32,7 @@ __all__ = [
     "as_vectors",
     "cast",
     "centred_direction",
+    "cosine",
     "float64_norm",
     "normalize_axis",
     "norm",
@@ -197,6 +198,13 @@ def norm(x: Array, xp: Namespace) -> Array:
     """Euclidean norm along the last axis, which stays; no square overflows or underflows."""
     scale, relative = _scaled_norm(x, xp)
     return scale * relative
+
+
+def cosine(a: Array, b: Array, xp: Namespace) -> Array:
+    """Cosine similarity along the last axis; 0 for a zero vector."""
+    lengths = norm(a, xp), norm(b, xp)
+    a, b = (v / xp.where(n > 0, n, xp.ones_like(n)) for v, n in zip((a, b), lengths, strict=True))
+    return xp.sum(a * b, axis=-1)
 
 
 def float64_norm(x: Array, xp: Namespace) -> Array:

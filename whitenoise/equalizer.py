@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import Vectors, as_integer, as_last_vectors, as_shape
+from ._arrays import Vectors, as_integer, as_last_vectors, as_shape, cosine, norm
 from ._kernels import kernel_path
 from ._namespace import (
     Array,
@@ -180,13 +180,13 @@ class Equalizer:
         untouched = own >= _ALONE * self.level
         if np.all(untouched):
             whole = np.ones(untouched.shape)
-            return x, EqualizationCertificate(_cosine(x, x, xp), whole, own, untouched)
+            return x, EqualizationCertificate(_kept(x, x, xp), whole, own, untouched)
         direction = _unit(x, xp)
-        path = _Path(other, self._equalized(direction, z), direction, _length(z, xp), xp)
+        path = _Path(other, self._equalized(direction, z), direction, norm(z, xp), xp)
         place, pvalue = self._farthest(path, pvalues, untouched.shape)
         y = xp.where(_column(untouched, x, xp), x, path(place))
         certificate = EqualizationCertificate(
-            cosine=_cosine(x, y, xp),
+            cosine=_kept(x, y, xp),
             share=np.where(untouched, 1.0, np.asarray(_PATH)[place, 0]),
             pvalue=np.where(untouched, own, pvalue),
             untouched=untouched,
@@ -238,7 +238,7 @@ class _Path:
         parts = (xp.astype(part, xp.float64) for part in (self._noise, self._equal, self._x))
         noise, equal, x = (_column(w, p, xp) * p for w, p in zip(weights, parts, strict=True))
         y = noise + equal + x
-        return xp.astype(y * (self._length / _length(y, xp)), self._x.dtype)
+        return xp.astype(y * (self._length / norm(y, xp)), self._x.dtype)
 
 
 def _column(values: Any, like: Array, xp: Namespace) -> Array:
@@ -247,18 +247,13 @@ def _column(values: Any, like: Array, xp: Namespace) -> Array:
     return xp.asarray(values[..., None].tolist(), dtype=dtype, device=like.device)
 
 
-def _length(x: Array, xp: Namespace) -> Array:
-    return xp.sqrt(xp.sum(x * x, axis=-1, keepdims=True))
-
-
 def _unit(x: Array, xp: Namespace) -> Array:
     """Scale vectors to mean square 1; zero stays."""
     largest = xp.max(xp.abs(x), axis=-1, keepdims=True)
     x = x / xp.where(largest > 0, largest, xp.ones_like(largest))
-    length = _length(x, xp)
+    length = norm(x, xp)
     return x * (x.shape[-1] ** 0.5 / xp.where(length > 0, length, xp.ones_like(length)))
 
 
-def _cosine(x: Array, y: Array, xp: Namespace) -> Any:
-    a, b = (xp.astype(_unit(v, xp), xp.float64) for v in (x, y))
-    return report(xp.sum(a * b, axis=-1) / x.shape[-1])
+def _kept(x: Array, y: Array, xp: Namespace) -> Any:
+    return report(cosine(xp.astype(x, xp.float64), xp.astype(y, xp.float64), xp))

@@ -17,6 +17,7 @@ from ._arrays import (
     as_last_vectors,
     as_shape,
     as_vectors,
+    cosine,
     float64_norm,
     norm,
 )
@@ -235,14 +236,14 @@ class Whitener:
         if self.refine:
             before = converged
             refined, more, settled = self._refined(vectors.data, y, xp, source)
-            better = _cosine(refined, vectors.data, xp) > _cosine(y, vectors.data, xp)
+            better = cosine(refined, vectors.data, xp) > cosine(y, vectors.data, xp)
             y = xp.where(better[..., None], refined, y)
             sweeps, converged = sweeps + more, lambda: before() and settled()
         result = vectors.restore(y)
         if not return_certificate:
             return result
         certificate = WhiteningCertificate(
-            cosine=report(_cosine(y, vectors.data, xp)),
+            cosine=report(cosine(y, vectors.data, xp)),
             distance=report(float64_norm(y - vectors.data, xp)),
             sweeps=sweeps,
             converged=converged(),
@@ -379,9 +380,3 @@ def _cached_whitener(
     shape: tuple[int, ...] | int, preset: str, confidence_level: float | None
 ) -> Whitener:
     return Whitener(shape, preset=preset, confidence_level=confidence_level)
-
-
-def _cosine(a: Array, b: Array, xp: Namespace) -> Array:
-    lengths = norm(a, xp), norm(b, xp)
-    a, b = (v / xp.where(n > 0, n, xp.ones_like(n)) for v, n in zip((a, b), lengths, strict=True))
-    return xp.sum(a * b, axis=-1)

@@ -197,7 +197,14 @@ def _operators(*rows: tuple[Any, str, float | None]) -> Iterable[Entry]:
         yield Entry(NTRK(whitening=whitening), 25, label=label, paper=paper)
 
 
-_CONVERGED = ("default-1", "swept until converged (default-1)", None)
+_COMPARED = {
+    "sphere": "sphere",
+    "wgnc": "spectral constraints (WGNC)",
+    "paper": "one sweep (paper)",
+    "default-1": "swept until converged (default-1)",
+    "default": "equal statistics (default)",
+}
+_CONVERGED = ("default-1", _COMPARED["default-1"], None)
 
 
 def _equally_aligned() -> Iterable[Entry]:
@@ -206,25 +213,14 @@ def _equally_aligned() -> Iterable[Entry]:
     By sqrt(strength) times the mean cosine of an operator in the table of `benchmarks.frontier`.
     """
     yield _BASE
-    for whitening, strength, label in (
-        ("sphere", 0.30, "sphere"),
-        ("wgnc", 0.42, "spectral constraints (WGNC)"),
-        ("paper", 0.55, "one sweep (paper)"),
-        ("default-1", 0.56, "swept until converged (default-1)"),
-        ("default", 1.0, "equal statistics (default)"),
-    ):
+    strengths = (0.30, 0.42, 0.55, 0.56, 1.0)
+    for (whitening, label), strength in zip(_COMPARED.items(), strengths, strict=True):
         yield Entry(NTRK(strength, whitening), 25, label=f"{label}, {strength:g}", fixed=True)
 
 
 def _of_more_steps() -> Iterable[Entry]:
     yield replace(_BASE, budget=100, steps=100, paper={})
-    for whitening, label in (
-        ("sphere", "sphere"),
-        ("wgnc", "spectral constraints (WGNC)"),
-        ("paper", "one sweep (paper)"),
-        ("default-1", "swept until converged (default-1)"),
-        ("default", "equal statistics (default)"),
-    ):
+    for whitening, label in _COMPARED.items():
         yield Entry(NTRK(1.0, whitening), 100, steps=100, label=label, fixed=True)
 
 
