@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import Vectors, as_integer, as_last_vectors, as_shape, cosine, norm
+from ._arrays import Vectors, as_integer, as_last_vectors, as_shape, cosine
 from ._kernels import kernel_path
 from ._namespace import (
     Array,
@@ -182,7 +182,7 @@ class Equalizer:
             whole = np.ones(untouched.shape)
             return x, EqualizationCertificate(_kept(x, x, xp), whole, own, untouched)
         direction = _unit(x, xp)
-        path = _Path(other, self._equalized(direction, z), direction, norm(z, xp), xp)
+        path = _Path(other, self._equalized(direction, z), direction, _length(z, xp), xp)
         place, pvalue = self._farthest(path, pvalues, untouched.shape)
         y = xp.where(_column(untouched, x, xp), x, path(place))
         certificate = EqualizationCertificate(
@@ -238,7 +238,7 @@ class _Path:
         parts = (xp.astype(part, xp.float64) for part in (self._noise, self._equal, self._x))
         noise, equal, x = (_column(w, p, xp) * p for w, p in zip(weights, parts, strict=True))
         y = noise + equal + x
-        return xp.astype(y * (self._length / norm(y, xp)), self._x.dtype)
+        return xp.astype(y * (self._length / _length(y, xp)), self._x.dtype)
 
 
 def _column(values: Any, like: Array, xp: Namespace) -> Array:
@@ -247,11 +247,16 @@ def _column(values: Any, like: Array, xp: Namespace) -> Array:
     return xp.asarray(values[..., None].tolist(), dtype=dtype, device=like.device)
 
 
+def _length(x: Array, xp: Namespace) -> Array:
+    # Not `norm`, which sums in another order: the results of a version of a preset keep their bits.
+    return xp.sqrt(xp.sum(x * x, axis=-1, keepdims=True))
+
+
 def _unit(x: Array, xp: Namespace) -> Array:
     """Scale vectors to mean square 1; zero stays."""
     largest = xp.max(xp.abs(x), axis=-1, keepdims=True)
     x = x / xp.where(largest > 0, largest, xp.ones_like(largest))
-    length = norm(x, xp)
+    length = _length(x, xp)
     return x * (x.shape[-1] ** 0.5 / xp.where(length > 0, length, xp.ones_like(length)))
 
 
